@@ -1,0 +1,1 @@
+//! Verdicts on client histories. Knows nothing of the code that produced them.

@@ -1,0 +1,1 @@
+//! What clients saw: the history format, its recorder, reader and writer.

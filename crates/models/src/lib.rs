@@ -1,0 +1,1 @@
+//! Model checking with stateright: leader election in the abstract.

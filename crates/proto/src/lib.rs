@@ -1,0 +1,1 @@
+//! Wire and log messages: etcd's API, raftpb and walpb, generated from our own .proto files.

@@ -1,0 +1,1 @@
+//! Consensus as a deterministic state machine: no clock, no randomness, no payload bytes.

@@ -1,0 +1,1 @@
+//! The seeded discrete-event simulator: clocks, network, disks, faults, workloads, invariants.

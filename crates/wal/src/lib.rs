@@ -1,0 +1,1 @@
+//! Durable append-only logs in etcd's on-disk format, over the Disk seam.

@@ -1,1 +1,46 @@
-//! Consensus as a deterministic state machine: no clock, no randomness, no payload bytes.
+//! Raft consensus as a deterministic state machine.
+//!
+//! [`Raft`] takes an [`Event`] with [`Raft::handle`] and hands out [`Effect`]s with
+//! [`Raft::poll`], which its driver carries out: write to disk, send, arm a timer, apply.
+//! [`Raft::view`] is the one projection of its state that invariants, model checkers and traces
+//! read.
+//!
+//! It never reads a clock, draws a random number, touches a file or sees a payload byte: deadlines
+//! and their jitter are the driver's, and so are the payloads, of which this crate knows number and
+//! size only. Therefore a [`Raft`] is small, `Clone + Eq + Hash`, and what a simulator or a model
+//! checker explores is the code that runs in production.
+//!
+//! # The driver's contract
+//! 1. After each [`Raft::handle`], drain [`Raft::poll`] before the next event.
+//! 2. Carry out [`Effect::Persist`] in the order given, and report each with
+//!    [`Event::Persisted`] once it is durable. They may be written together (group commit).
+//! 3. Hold an [`Effect::Send`] back until the write that its `after` names is durable. A message
+//!    whose write is lost in a crash is never sent.
+//! 4. Deliver messages at most with the damage that a network does: loss, duplication, delay and
+//!    reordering, never forgery.
+//!
+//! Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014), of
+//! which section numbers are quoted as §5.2 and so on; Ongaro's dissertation (2014), quoted as
+//! *dissertation 6.4*.
+
+mod election;
+mod io;
+mod log;
+mod message;
+mod progress;
+pub mod quorum;
+mod raft;
+mod read;
+mod replication;
+mod types;
+mod view;
+
+pub use log::Log;
+pub use message::{AppendOutcome, Body, Effect, EntryMeta, EntryRange, Event, Message, TimerKind};
+pub use progress::{Progress, ProgressState};
+pub use raft::{InvalidState, Options, Raft, Restored};
+pub use types::{HardState, IoId, LogIndex, NodeId, ReadId, Term};
+pub use view::{ProtocolView, Role};
+
+#[cfg(test)]
+mod tests;

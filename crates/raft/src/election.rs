@@ -16,10 +16,7 @@ impl Raft {
         }
         self.enter_term(self.term.next());
         self.vote_for(self.id);
-        self.role = RoleState::Candidate {
-            granted: Vec::new(),
-            refused: Vec::new(),
-        };
+        self.role = RoleState::Candidate { granted: Vec::new(), refused: Vec::new() };
         let body = Body::RequestVote {
             last_index: self.log.last_index(),
             last_term: self.log.last_term(),
@@ -107,21 +104,12 @@ impl Raft {
 
     fn become_leader(&mut self) {
         let last_index = self.log.last_index();
-        let progress = self
-            .others()
-            .into_iter()
-            .map(|peer| Progress::new(peer, last_index))
-            .collect();
-        self.role = RoleState::Leader(Leadership {
-            progress,
-            reads: Reads::default(),
-        });
+        let progress =
+            self.others().into_iter().map(|peer| Progress::new(peer, last_index)).collect();
+        self.role = RoleState::Leader(Leadership { progress, reads: Reads::default() });
         // Entries of earlier terms are committed only along with one of its own (§5.4.2), so it
         // begins with an empty one (§8).
-        self.append_entry(EntryMeta {
-            term: self.term,
-            size: 0,
-        });
+        self.append_entry(EntryMeta { term: self.term, size: 0 });
         self.reset_heartbeat_timer();
         self.broadcast_append();
     }

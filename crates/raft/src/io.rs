@@ -42,27 +42,14 @@ struct Write {
 impl Io {
     /// All of a restored state is durable: it was read from the disk.
     pub(crate) fn restored(hard_state: HardState, last_index: LogIndex) -> Io {
-        Io {
-            issued: 0,
-            pending: VecDeque::new(),
-            hard_state,
-            index: last_index,
-        }
+        Io { issued: 0, pending: VecDeque::new(), hard_state, index: last_index }
     }
 
     /// A new write, after which `hard_state` and the log up to `last_index` are on disk.
     pub(crate) fn issue(&mut self, hard_state: HardState, last_index: LogIndex) -> IoId {
         self.issued += 1;
-        let id = IoId {
-            sequence: self.issued,
-            term: hard_state.term,
-            index: last_index,
-        };
-        self.pending.push_back(Write {
-            id,
-            hard_state,
-            index: last_index,
-        });
+        let id = IoId { sequence: self.issued, term: hard_state.term, index: last_index };
+        self.pending.push_back(Write { id, hard_state, index: last_index });
         id
     }
 
@@ -71,16 +58,9 @@ impl Io {
     /// # Panics
     /// If no such write was issued.
     pub(crate) fn persisted(&mut self, id: IoId) -> bool {
-        assert!(
-            id.sequence <= self.issued,
-            "write {id:?} is durable but was never issued"
-        );
+        assert!(id.sequence <= self.issued, "write {id:?} is durable but was never issued");
         let mut news = false;
-        while self
-            .pending
-            .front()
-            .is_some_and(|write| write.id.sequence <= id.sequence)
-        {
+        while self.pending.front().is_some_and(|write| write.id.sequence <= id.sequence) {
             let write = self.pending.pop_front().expect("there is a front");
             assert!(
                 write.id.sequence != id.sequence || write.id == id,
@@ -119,15 +99,9 @@ impl Io {
         if holds(&self.hard_state, self.index) {
             return None;
         }
-        let write = self
-            .pending
-            .iter()
-            .find(|write| holds(&write.hard_state, write.index.max(self.index)));
-        Some(
-            write
-                .expect("whatever is said has been written, or is being written")
-                .id,
-        )
+        let write =
+            self.pending.iter().find(|write| holds(&write.hard_state, write.index.max(self.index)));
+        Some(write.expect("whatever is said has been written, or is being written").id)
     }
 
     /// The hard state on disk once all writes under way are durable.
@@ -152,11 +126,7 @@ mod tests {
     use crate::types::NodeId;
 
     fn hard_state(term: u64, vote: Option<u64>) -> HardState {
-        HardState {
-            term: Term(term),
-            vote: vote.map(NodeId),
-            commit: LogIndex::ZERO,
-        }
+        HardState { term: Term(term), vote: vote.map(NodeId), commit: LogIndex::ZERO }
     }
 
     #[test]
@@ -180,11 +150,7 @@ mod tests {
         io.truncated_after(LogIndex(5));
         let new = io.issue(hard_state(2, None), LogIndex(7));
         assert!(io.persisted(old));
-        assert_eq!(
-            io.index(),
-            LogIndex(5),
-            "6 to 9 were overwritten before they became durable"
-        );
+        assert_eq!(io.index(), LogIndex(5), "6 to 9 were overwritten before they became durable");
         assert!(io.persisted(new));
         assert_eq!(io.index(), LogIndex(7));
     }

@@ -72,10 +72,7 @@ impl Log {
             return None;
         }
         let term = self.term(index)?;
-        Some(EntryMeta {
-            term,
-            size: self.sizes[Log::position(index)],
-        })
+        Some(EntryMeta { term, size: self.sizes[Log::position(index)] })
     }
 
     /// Appends one entry.
@@ -90,10 +87,7 @@ impl Log {
             entry.term
         );
         if entry.term > last_term {
-            self.runs.push(TermRun {
-                first: self.last_index().next(),
-                term: entry.term,
-            });
+            self.runs.push(TermRun { first: self.last_index().next(), term: entry.term });
         }
         self.sizes.push_back(entry.size);
     }
@@ -139,17 +133,10 @@ impl Log {
             if !entries.is_empty() && (entries.len() == max_entries || bytes > max_bytes) {
                 break;
             }
-            if self
-                .runs
-                .get(run + 1)
-                .is_some_and(|next| next.first <= index)
-            {
+            if self.runs.get(run + 1).is_some_and(|next| next.first <= index) {
                 run += 1;
             }
-            entries.push(EntryMeta {
-                term: self.runs[run].term,
-                size,
-            });
+            entries.push(EntryMeta { term: self.runs[run].term, size });
             index = index.next();
         }
         entries
@@ -175,14 +162,7 @@ mod tests {
             while index > 0 && self.0[index as usize - 1].term > term {
                 index -= 1;
             }
-            (
-                LogIndex(index),
-                if index == 0 {
-                    Term(0)
-                } else {
-                    self.0[index as usize - 1].term
-                },
-            )
+            (LogIndex(index), if index == 0 { Term(0) } else { self.0[index as usize - 1].term })
         }
 
         fn slice(&self, first: u64, max_entries: usize, max_bytes: u64) -> Vec<EntryMeta> {
@@ -206,10 +186,8 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let append = (0u64..3, 0u32..50).prop_map(|(advance, size)| Step::Append {
-            advance: advance.saturating_sub(1),
-            size,
-        });
+        let append = (0u64..3, 0u32..50)
+            .prop_map(|(advance, size)| Step::Append { advance: advance.saturating_sub(1), size });
         let truncate = (0u64..101).prop_map(|keep_percent| Step::Truncate { keep_percent });
         prop::collection::vec(prop_oneof![8 => append, 1 => truncate], 0..60)
     }
@@ -251,16 +229,10 @@ mod tests {
     fn a_log_that_was_rebuilt_equals_the_first() {
         let mut log = Log::new();
         for term in [1, 1, 2, 5] {
-            log.append(EntryMeta {
-                term: Term(term),
-                size: 3,
-            });
+            log.append(EntryMeta { term: Term(term), size: 3 });
         }
         let mut other = log.clone();
-        other.append(EntryMeta {
-            term: Term(7),
-            size: 1,
-        });
+        other.append(EntryMeta { term: Term(7), size: 1 });
         other.truncate_after(LogIndex(4));
         assert_eq!(log, other);
     }
@@ -269,13 +241,7 @@ mod tests {
     #[should_panic(expected = "never decrease")]
     fn an_older_term_is_not_appended() {
         let mut log = Log::new();
-        log.append(EntryMeta {
-            term: Term(3),
-            size: 0,
-        });
-        log.append(EntryMeta {
-            term: Term(2),
-            size: 0,
-        });
+        log.append(EntryMeta { term: Term(3), size: 0 });
+        log.append(EntryMeta { term: Term(2), size: 0 });
     }
 }

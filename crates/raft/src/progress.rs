@@ -80,9 +80,7 @@ impl Progress {
             ProgressState::Probe { .. } => {
                 // Whatever the guess was, agreement is now known, and sending starts from there.
                 self.next = self.matched.next();
-                self.state = ProgressState::Replicate {
-                    inflight: VecDeque::new(),
-                };
+                self.state = ProgressState::Replicate { inflight: VecDeque::new() };
             }
             ProgressState::Replicate { inflight } => {
                 while inflight.front().is_some_and(|&last| last <= matched) {
@@ -90,12 +88,7 @@ impl Progress {
                 }
             }
         }
-        assert!(
-            self.matched < self.next,
-            "match {} is not below next {}",
-            self.matched,
-            self.next
-        );
+        assert!(self.matched < self.next, "match {} is not below next {}", self.matched, self.next);
         news
     }
 
@@ -163,15 +156,10 @@ mod tests {
         }
         assert!(!progress.may_send(4));
         assert_eq!(progress.next, LogIndex(16));
-        assert!(
-            progress.accepted(LogIndex(11)),
-            "answers two messages at once"
-        );
+        assert!(progress.accepted(LogIndex(11)), "answers two messages at once");
         assert_eq!(
             progress.state,
-            ProgressState::Replicate {
-                inflight: [13, 15].map(LogIndex).into()
-            }
+            ProgressState::Replicate { inflight: [13, 15].map(LogIndex).into() }
         );
         assert!(!progress.accepted(LogIndex(9)), "an old answer is no news");
         assert_eq!(progress.matched, LogIndex(11));
@@ -183,20 +171,11 @@ mod tests {
         progress.sent(1);
         assert!(progress.rejected(LogIndex(20), LogIndex(5)));
         assert_eq!(progress.next, LogIndex(6));
-        assert!(
-            !progress.rejected(LogIndex(20), LogIndex(3)),
-            "the same answer again is stale"
-        );
+        assert!(!progress.rejected(LogIndex(20), LogIndex(3)), "the same answer again is stale");
         let mut progress = replicating(7);
         progress.sent(5);
-        assert!(
-            !progress.rejected(LogIndex(6), LogIndex(2)),
-            "below what is known to match"
-        );
+        assert!(!progress.rejected(LogIndex(6), LogIndex(2)), "below what is known to match");
         assert!(progress.rejected(LogIndex(12), LogIndex(9)));
-        assert_eq!(
-            (progress.next, progress.matched),
-            (LogIndex(8), LogIndex(7))
-        );
+        assert_eq!((progress.next, progress.matched), (LogIndex(8), LogIndex(7)));
     }
 }

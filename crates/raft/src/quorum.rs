@@ -25,10 +25,7 @@ pub enum VoteResult {
 /// If more answered than there are voters.
 #[must_use]
 pub fn vote_result(voters: usize, granted: usize, refused: usize) -> VoteResult {
-    assert!(
-        granted + refused <= voters,
-        "{granted} + {refused} answers of {voters} voters"
-    );
+    assert!(granted + refused <= voters, "{granted} + {refused} answers of {voters} voters");
     if granted >= majority(voters) {
         VoteResult::Won
     } else if granted + (voters - granted - refused) < majority(voters) {

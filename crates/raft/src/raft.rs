@@ -121,13 +121,8 @@ pub struct Raft {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RoleState {
-    Follower {
-        leader: Option<NodeId>,
-    },
-    Candidate {
-        granted: Vec<NodeId>,
-        refused: Vec<NodeId>,
-    },
+    Follower { leader: Option<NodeId> },
+    Candidate { granted: Vec<NodeId>, refused: Vec<NodeId> },
     Leader(Leadership),
 }
 
@@ -155,13 +150,7 @@ impl Raft {
     /// # Errors
     /// If the state is not one that this protocol can have written.
     pub fn new(restored: Restored) -> Result<Raft, InvalidState> {
-        let Restored {
-            id,
-            mut voters,
-            hard_state,
-            log,
-            options,
-        } = restored;
+        let Restored { id, mut voters, hard_state, log, options } = restored;
         voters.sort_unstable();
         if let Some(twice) = voters.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(InvalidState::DuplicateVoter(twice[0]));
@@ -297,13 +286,8 @@ impl Raft {
     }
 
     fn handle_message(&mut self, message: Message) {
-        assert_eq!(
-            message.to, self.id,
-            "a message for another member was delivered here"
-        );
-        let Message {
-            from, term, body, ..
-        } = message;
+        assert_eq!(message.to, self.id, "a message for another member was delivered here");
+        let Message { from, term, body, .. } = message;
         if term > self.term {
             self.enter_term(term);
         }
@@ -312,17 +296,11 @@ impl Raft {
             return;
         }
         match body {
-            Body::RequestVote {
-                last_index,
-                last_term,
-            } => self.handle_request_vote(from, last_index, last_term),
+            Body::RequestVote { last_index, last_term } => {
+                self.handle_request_vote(from, last_index, last_term)
+            }
             Body::RequestVoteReply { granted } => self.handle_vote(from, granted),
-            Body::Append {
-                previous_index,
-                previous_term,
-                entries,
-                commit,
-            } => {
+            Body::Append { previous_index, previous_term, entries, commit } => {
                 self.handle_append(from, previous_index, previous_term, &entries, commit);
             }
             Body::AppendReply(outcome) => self.handle_append_reply(from, outcome),
@@ -338,12 +316,10 @@ impl Raft {
         let pending = std::mem::take(&mut self.pending);
         self.write(pending.hard_state, pending.first_new_entry);
         if pending.set_election_timer {
-            self.effects
-                .push_back(Effect::SetTimer(TimerKind::Election));
+            self.effects.push_back(Effect::SetTimer(TimerKind::Election));
         }
         if pending.set_heartbeat_timer {
-            self.effects
-                .push_back(Effect::SetTimer(TimerKind::Heartbeat));
+            self.effects.push_back(Effect::SetTimer(TimerKind::Heartbeat));
         }
         for (message, need) in pending.messages {
             let after = self.io.awaited(message.term, need);
@@ -353,42 +329,31 @@ impl Raft {
         // that this member could forget.
         let last = self.commit.min(self.io.index());
         if last > self.applying {
-            self.effects.push_back(Effect::Commit(EntryRange {
-                first: self.applying.next(),
-                last,
-            }));
+            self.effects
+                .push_back(Effect::Commit(EntryRange { first: self.applying.next(), last }));
             self.applying = last;
         }
     }
 
     fn write(&mut self, hard_state_changed: bool, first_new_entry: Option<LogIndex>) {
-        let entries = first_new_entry.map(|first| EntryRange {
-            first,
-            last: self.log.last_index(),
-        });
+        let entries =
+            first_new_entry.map(|first| EntryRange { first, last: self.log.last_index() });
         if !hard_state_changed && entries.is_none() {
             return;
         }
-        let hard_state = HardState {
-            term: self.term,
-            vote: self.vote,
-            commit: self.commit,
-        };
+        let hard_state = HardState { term: self.term, vote: self.vote, commit: self.commit };
+        let news = hard_state != self.io.issued_hard_state();
         let id = self.io.issue(hard_state, self.log.last_index());
         self.effects.push_back(Effect::Persist {
             id,
-            hard_state: Some(hard_state),
+            hard_state: news.then_some(hard_state),
             entries,
         });
     }
 
     /// Takes part in a new term, as a follower that has not voted (§5.1).
     pub(crate) fn enter_term(&mut self, term: Term) {
-        assert!(
-            term > self.term,
-            "terms never go back: {term} after {}",
-            self.term
-        );
+        assert!(term > self.term, "terms never go back: {term} after {}", self.term);
         self.term = term;
         self.vote = None;
         self.pending.hard_state = true;
@@ -401,10 +366,7 @@ impl Raft {
     }
 
     pub(crate) fn vote_for(&mut self, candidate: NodeId) {
-        assert!(
-            self.vote.is_none_or(|vote| vote == candidate),
-            "one vote a term"
-        );
+        assert!(self.vote.is_none_or(|vote| vote == candidate), "one vote a term");
         self.vote = Some(candidate);
         self.pending.hard_state = true;
     }
@@ -419,30 +381,18 @@ impl Raft {
     /// # Panics
     /// If that would remove a committed entry (CommittedAppendOnly).
     pub(crate) fn truncate_log_after(&mut self, last: LogIndex) {
-        assert!(
-            last >= self.commit,
-            "entry {} is committed and must stay",
-            self.commit
-        );
+        assert!(last >= self.commit, "entry {} is committed and must stay", self.commit);
         self.log.truncate_after(last);
         self.io.truncated_after(last);
     }
 
     pub(crate) fn commit_to(&mut self, index: LogIndex) {
-        assert!(
-            index <= self.log.last_index(),
-            "commit {index} is past the end of the log"
-        );
+        assert!(index <= self.log.last_index(), "commit {index} is past the end of the log");
         self.commit = self.commit.max(index);
     }
 
     pub(crate) fn send(&mut self, to: NodeId, need: Need, body: Body) {
-        let message = Message {
-            from: self.id,
-            to,
-            term: self.term,
-            body,
-        };
+        let message = Message { from: self.id, to, term: self.term, body };
         self.pending.messages.push((message, need));
     }
 
@@ -459,10 +409,6 @@ impl Raft {
     }
 
     pub(crate) fn others(&self) -> Vec<NodeId> {
-        self.voters
-            .iter()
-            .copied()
-            .filter(|&voter| voter != self.id)
-            .collect()
+        self.voters.iter().copied().filter(|&voter| voter != self.id).collect()
     }
 }

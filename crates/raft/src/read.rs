@@ -81,9 +81,7 @@ impl Raft {
         let reads = &mut leadership.reads;
         reads.round += 1;
         let round = reads.round;
-        reads
-            .confirming
-            .extend(requests.into_iter().map(|request| (round, commit, request)));
+        reads.confirming.extend(requests.into_iter().map(|request| (round, commit, request)));
         self.broadcast_heartbeat();
         self.release_confirmed_reads();
     }
@@ -96,18 +94,11 @@ impl Raft {
         if reads.confirming.is_empty() {
             return;
         }
-        let mut rounds: Vec<u64> = leadership
-            .progress
-            .iter()
-            .map(|peer| peer.confirmed_round)
-            .collect();
+        let mut rounds: Vec<u64> =
+            leadership.progress.iter().map(|peer| peer.confirmed_round).collect();
         rounds.push(reads.round);
         let confirmed = reached_by_majority(&mut rounds);
-        let count = reads
-            .confirming
-            .iter()
-            .take_while(|(round, ..)| *round <= confirmed)
-            .count();
+        let count = reads.confirming.iter().take_while(|(round, ..)| *round <= confirmed).count();
         let released: Vec<_> = reads.confirming.drain(..count).collect();
         for (_, index, Request { id, from }) in released {
             if from == self.id {

@@ -13,10 +13,7 @@ impl Raft {
             return;
         }
         for &size in sizes {
-            self.append_entry(EntryMeta {
-                term: self.term,
-                size,
-            });
+            self.append_entry(EntryMeta { term: self.term, size });
         }
         self.broadcast_append();
     }
@@ -68,9 +65,7 @@ impl Raft {
         self.follow(leader);
         let outcome = if previous_index < self.commit {
             // An old message: what is committed here is equal to the leader's log.
-            AppendOutcome::Accepted {
-                matched: self.commit,
-            }
+            AppendOutcome::Accepted { matched: self.commit }
         } else if self.log.matches(previous_index, previous_term) {
             let matched = self.append_from_leader(previous_index, entries);
             // Past `matched` our log may differ from the leader's (figure 2, step 5).
@@ -78,11 +73,7 @@ impl Raft {
             AppendOutcome::Accepted { matched }
         } else {
             let (hint_index, hint_term) = self.log.last_not_above(previous_index, previous_term);
-            AppendOutcome::Rejected {
-                previous_index,
-                hint_index,
-                hint_term,
-            }
+            AppendOutcome::Rejected { previous_index, hint_index, hint_term }
         };
         let need = match outcome {
             AppendOutcome::Accepted { matched } => Need::Log(matched),
@@ -144,16 +135,9 @@ impl Raft {
                     self.send_append(position, false);
                 }
             }
-            AppendOutcome::Rejected {
-                previous_index,
-                hint_index,
-                hint_term,
-            } => {
+            AppendOutcome::Rejected { previous_index, hint_index, hint_term } => {
                 let (agreement, _) = self.log.last_not_above(hint_index, hint_term);
-                if self
-                    .progress_at(position)
-                    .rejected(previous_index, agreement)
-                {
+                if self.progress_at(position).rejected(previous_index, agreement) {
                     self.send_append(position, true);
                 }
             }
@@ -191,10 +175,8 @@ impl Raft {
     /// Sends what one follower lacks, as far as flow control lets it; if it lacks nothing, an
     /// empty message if `even_empty`.
     fn send_append(&mut self, position: usize, even_empty: bool) {
-        let (max_entries, max_bytes) = (
-            self.options.max_entries_per_message,
-            self.options.max_bytes_per_message,
-        );
+        let (max_entries, max_bytes) =
+            (self.options.max_entries_per_message, self.options.max_bytes_per_message);
         let max_inflight = self.options.max_inflight_messages;
         let mut force = even_empty;
         loop {
@@ -212,17 +194,10 @@ impl Raft {
             force = false;
             let to = progress.id;
             let previous_index = progress.next.previous();
-            let previous_term = self
-                .log
-                .term(previous_index)
-                .expect("a leader has every entry that it sends from");
+            let previous_term =
+                self.log.term(previous_index).expect("a leader has every entry that it sends from");
             progress.sent(entries.len() as u64);
-            let body = Body::Append {
-                previous_index,
-                previous_term,
-                entries,
-                commit: self.commit,
-            };
+            let body = Body::Append { previous_index, previous_term, entries, commit: self.commit };
             self.send(to, Need::Term, body);
         }
     }
@@ -233,11 +208,7 @@ impl Raft {
         let RoleState::Leader(leadership) = &self.role else {
             return false;
         };
-        let mut matched: Vec<u64> = leadership
-            .progress
-            .iter()
-            .map(|peer| peer.matched.0)
-            .collect();
+        let mut matched: Vec<u64> = leadership.progress.iter().map(|peer| peer.matched.0).collect();
         matched.push(self.io.index().0);
         let index = committed_index(&mut matched);
         if index <= self.commit || !self.log.matches(index, self.term) {
@@ -250,10 +221,9 @@ impl Raft {
 
     fn position_of(&self, peer: NodeId) -> Option<usize> {
         match &self.role {
-            RoleState::Leader(leadership) => leadership
-                .progress
-                .iter()
-                .position(|progress| progress.id == peer),
+            RoleState::Leader(leadership) => {
+                leadership.progress.iter().position(|progress| progress.id == peer)
+            }
             _ => None,
         }
     }

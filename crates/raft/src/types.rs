@@ -70,11 +70,7 @@ impl LogIndex {
     /// At index 0, before which there is none.
     #[must_use]
     pub fn previous(self) -> LogIndex {
-        LogIndex(
-            self.0
-                .checked_sub(1)
-                .expect("nothing stands before index 0"),
-        )
+        LogIndex(self.0.checked_sub(1).expect("nothing stands before index 0"))
     }
 
     /// How many entries lie in `(other, self]`; 0 if `other` is not below.

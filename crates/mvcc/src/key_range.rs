@@ -4,6 +4,9 @@
 
 use std::ops::Bound;
 
+/// A range's first and last key, as an ordered map takes them.
+pub(crate) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// The keys that a request names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyRange<'a> {
@@ -27,7 +30,7 @@ impl<'a> KeyRange<'a> {
 
     /// The bounds to look up in an ordered map, `None` if no key can lie within: an inverted
     /// range names nothing, in etcd too, where a `BTreeMap` would panic.
-    pub(crate) fn bounds(self) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+    pub(crate) fn bounds(self) -> Option<Bounds<'a>> {
         match self {
             KeyRange::Key(key) => Some((Bound::Included(key), Bound::Included(key))),
             KeyRange::From(key) => Some((Bound::Included(key), Bound::Unbounded)),

@@ -1,0 +1,115 @@
+//! One key's history: its generations of revisions and where each lies.
+//!
+//! Owns which change of a key is visible at a revision and which a compaction may drop. Holds no
+//! values. A *generation* is a key's life from its creation to the tombstone that ends it: here a
+//! run of changes in one flat list, of which a tombstone is the last, so that a lookup is one
+//! binary search and a key costs one allocation.
+
+use crate::revision::Revision;
+use crate::revision_log::{Location, Relocations};
+
+/// The changes of one key, never empty.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyIndex {
+    /// Strictly ascending by revision: no transaction writes a key twice.
+    changes: Vec<Change>,
+    /// The living generation, `None` while the key is deleted.
+    generation: Option<Generation>,
+}
+
+/// What all writes of a generation share, and how many they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation {
+    /// The revision that created the key.
+    pub(crate) created: Revision,
+    /// The number of writes since: the version of the newest.
+    pub(crate) version: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    revision: Revision,
+    is_tombstone: bool,
+    location: Location,
+}
+
+impl KeyIndex {
+    /// The index of a key that is created at a revision, and its generation.
+    pub(crate) fn create(revision: Revision, location: Location) -> (KeyIndex, Generation) {
+        let generation = Generation { created: revision, version: 1 };
+        let change = Change { revision, is_tombstone: false, location };
+        (KeyIndex { changes: vec![change], generation: Some(generation) }, generation)
+    }
+
+    /// Adds a write. Begins a generation if the key is deleted, else continues it; answers with
+    /// the generation as it is now.
+    pub(crate) fn put(&mut self, revision: Revision, location: Location) -> Generation {
+        let generation = match self.generation {
+            Some(Generation { created, version }) => Generation { created, version: version + 1 },
+            None => Generation { created: revision, version: 1 },
+        };
+        self.push(Change { revision, is_tombstone: false, location });
+        self.generation = Some(generation);
+        generation
+    }
+
+    /// Ends the generation by a tombstone.
+    ///
+    /// # Panics
+    /// If the key is deleted already: there is nothing to end.
+    pub(crate) fn tombstone(&mut self, revision: Revision, location: Location) {
+        assert!(self.generation.is_some(), "only a living generation is ended");
+        self.push(Change { revision, is_tombstone: true, location });
+        self.generation = None;
+    }
+
+    fn push(&mut self, change: Change) {
+        let newest = self.changes.last().expect("an index holds at least one change");
+        assert!(newest.revision < change.revision, "a key is written once a revision");
+        self.changes.push(change);
+    }
+
+    /// The change that is in force at a revision, `None` if the key does not exist there.
+    pub(crate) fn visible_at(&self, revision: Revision) -> Option<Location> {
+        // Almost every read is of the newest.
+        let newest = self.changes.last()?;
+        let change = if newest.revision <= revision {
+            newest
+        } else {
+            let newer = self.changes.partition_point(|change| change.revision <= revision);
+            self.changes.get(newer.checked_sub(1)?)?
+        };
+        (!change.is_tombstone).then_some(change.location)
+    }
+
+    /// The newest write, `None` if the key is deleted.
+    pub(crate) fn newest(&self) -> Option<Location> {
+        let newest = self.changes.last()?;
+        (!newest.is_tombstone).then_some(newest.location)
+    }
+
+    /// Drops what no read at or above a revision can see, telling each dropped location. False if
+    /// nothing is left, and the key with it.
+    ///
+    /// The newest change at or below the revision stays, unless it is a tombstone. A tombstone
+    /// *at* the revision stays as well, until the next compaction: a watch may begin there, and
+    /// has to see the delete (etcd's bugs 18089 and 19179).
+    pub(crate) fn compact(&mut self, revision: Revision, mut drop: impl FnMut(Location)) -> bool {
+        let covered = self.changes.partition_point(|change| change.revision <= revision);
+        let Some(newest) = covered.checked_sub(1).map(|at| self.changes[at]) else { return true };
+        let stays = !newest.is_tombstone || newest.revision == revision;
+        let dropped = if stays { covered - 1 } else { covered };
+        for change in self.changes.drain(..dropped) {
+            drop(change.location);
+        }
+        !self.changes.is_empty()
+    }
+
+    /// Follows the records that a compaction moved.
+    pub(crate) fn relocate(&mut self, relocations: &Relocations) {
+        // A compaction leaves one change at or below its revision, and moves no others.
+        if let Some(oldest) = self.changes.first_mut() {
+            oldest.location = relocations.follow(oldest.location);
+        }
+    }
+}

@@ -1,1 +1,3 @@
 //! Durable append-only logs in etcd's on-disk format, over the Disk seam.
+
+pub mod disk;

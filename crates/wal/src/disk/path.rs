@@ -69,6 +69,12 @@ impl DiskPath {
         }
     }
 
+    /// The directory that this name is in; none for the root.
+    #[must_use]
+    pub fn parent_dir(&self) -> Option<DiskPath> {
+        self.parent().map(|parent| DiskPath(Arc::from(parent)))
+    }
+
     /// The last component; empty for the root.
     #[must_use]
     pub fn name(&self) -> &str {

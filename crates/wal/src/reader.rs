@@ -1,0 +1,211 @@
+//! Reading a segment frame by frame, and judging the place where that ends.
+//!
+//! Owns the verdict whether frames that cannot be read are a batch that was being written when the
+//! power went, or damage to what was durable. Never changes anything.
+
+use bytes::Bytes;
+
+use crate::disk::{Disk, DiskError, DiskPath, SECTOR_BYTES};
+use crate::error::Corruption;
+use crate::record::{self, LENGTH_BYTES, Record, RecordType, seal};
+
+/// How much is read at once, in bytes. Entries that were read keep their piece in memory.
+const CHUNK_BYTES: u64 = 256 << 10;
+
+/// A segment's file.
+pub(crate) struct Reader<'a> {
+    disk: &'a dyn Disk,
+    file: &'a DiskPath,
+    /// The file's length.
+    len: u64,
+    /// From where on it is zero.
+    data_end: u64,
+    /// Some of its content, and where that begins.
+    piece: Bytes,
+    piece_at: u64,
+}
+
+/// What is at one place of a segment.
+pub(crate) enum Frame {
+    /// A record whose checksum is right.
+    Record {
+        kind: RecordType,
+        record: Record,
+        /// The whole frame.
+        frame: Bytes,
+    },
+    /// No frame begins here: the length is zero, or the file ends.
+    End,
+    /// Something else.
+    Bad(Corruption),
+}
+
+/// Why a segment's frames end where they do.
+pub(crate) enum Tail {
+    /// Only zeros follow.
+    Clean,
+    /// What follows, up to `end`, was being written when the power went.
+    Torn { end: u64 },
+    /// What follows was durable once.
+    Corrupt(Corruption),
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn open(disk: &'a dyn Disk, file: &'a DiskPath) -> Result<Reader<'a>, DiskError> {
+        Ok(Reader {
+            disk,
+            file,
+            len: disk.len(file)?,
+            data_end: disk.data_end(file)?,
+            piece: Bytes::new(),
+            piece_at: 0,
+        })
+    }
+
+    /// Up to `len` bytes at `at`, fewer only where the file ends.
+    fn bytes(&mut self, at: u64, len: u64) -> Result<Bytes, DiskError> {
+        let len = len.min(self.len.saturating_sub(at));
+        let held = self.piece_at + self.piece.len() as u64;
+        if at < self.piece_at || at + len > held {
+            let ahead = self.data_end.saturating_sub(at).min(CHUNK_BYTES);
+            self.piece = self.disk.read(self.file, at, len.max(ahead) as usize)?;
+            self.piece_at = at;
+        }
+        let start = (at - self.piece_at) as usize;
+        let end = self.piece.len().min(start + len as usize);
+        Ok(self.piece.slice(start..end))
+    }
+
+    /// The frame at `at`, where the chain has the value `chain`; none if that is what the frame
+    /// says, as the first one of a log does.
+    pub(crate) fn frame(&mut self, at: u64, chain: Option<u32>) -> Result<Frame, DiskError> {
+        let field = self.bytes(at, LENGTH_BYTES as u64)?;
+        let Some(field) = field.first_chunk().map(|field| u64::from_le_bytes(*field)) else {
+            return Ok(match field.iter().all(|byte| *byte == 0) {
+                true => Frame::End,
+                false => Frame::Bad(Corruption::Truncated { len: 0 }),
+            });
+        };
+        if field == 0 {
+            return Ok(Frame::End);
+        }
+        let Some(len) = record::record_len(field) else {
+            return Ok(Frame::Bad(Corruption::Length { field }));
+        };
+        let frame_len = record::frame_len(len);
+        if self.len - at < frame_len as u64 {
+            return Ok(Frame::Bad(Corruption::Truncated { len: len as u64 }));
+        }
+        let frame = self.bytes(at, frame_len as u64)?;
+        let (bytes, padding) = frame[LENGTH_BYTES..].split_at(len);
+        let Some(record) = record::parse(bytes).filter(|record| record.len == len) else {
+            return Ok(Frame::Bad(Corruption::Record));
+        };
+        let computed = record.checksum(chain.unwrap_or(record.crc), bytes);
+        if computed != record.crc {
+            return Ok(Frame::Bad(Corruption::Checksum { stored: record.crc, computed }));
+        }
+        if padding.iter().any(|byte| *byte != 0) {
+            return Ok(Frame::Bad(Corruption::Padding));
+        }
+        Ok(match RecordType::from_number(record.kind) {
+            None => Frame::Bad(Corruption::UnknownType(record.kind)),
+            Some(kind) => Frame::Record { kind, record, frame },
+        })
+    }
+
+    /// Judges the end of the frames of the log's last segment, at `at`, where there is no frame
+    /// (`bad` is none) or one that is wrong.
+    ///
+    /// Everything here rests on how a log is written: a batch is written only when the one before
+    /// is durable, behind whose end the file is zero; and a sector is written or not.
+    pub(crate) fn tail(
+        &self,
+        at: u64,
+        chain: Option<u32>,
+        bad: Option<Corruption>,
+        sequence: u64,
+    ) -> Result<Tail, DiskError> {
+        if bad.is_none() && self.zero_from(at)? {
+            return Ok(Tail::Clean);
+        }
+        let data = self.disk.read(self.file, 0, self.data_end as usize)?;
+        let place = at as usize;
+        if let Some(later) = seal::find_after(&data, sequence, place) {
+            let later = later as u64;
+            return Ok(Tail::Corrupt(bad.unwrap_or(Corruption::Hole { later })));
+        }
+        let field = length_field(&data, place);
+        if let Some(record) = intact_record(&data, place, chain) {
+            // A lost sector takes a length field from an intact record only where it ends between
+            // the two.
+            let lost = field == 0 && (at + LENGTH_BYTES as u64).is_multiple_of(SECTOR_BYTES);
+            let says = record::record_len(field);
+            if says != Some(record) && !lost {
+                return Ok(Tail::Corrupt(Corruption::LengthOfIntactRecord {
+                    field: field & ((1 << 56) - 1),
+                    record: record as u64,
+                }));
+            }
+        }
+        // Truncated files lost their end: nobody else cuts within a frame.
+        let truncated = matches!(bad, Some(Corruption::Truncated { .. }));
+        let frame_len = record::record_len(field).map_or(LENGTH_BYTES, record::frame_len);
+        let end = at.saturating_add(frame_len as u64);
+        if truncated || has_lost_sector(&data, at, end) {
+            let zeros = data.iter().rev().take_while(|byte| **byte == 0).count();
+            let end = ((data.len() - zeros) as u64).max(at);
+            return Ok(Tail::Torn { end });
+        }
+        Ok(Tail::Corrupt(bad.unwrap_or(Corruption::Length { field })))
+    }
+
+    fn zero_from(&self, at: u64) -> Result<bool, DiskError> {
+        let mut at = at;
+        while at < self.data_end {
+            let len = (self.data_end - at).min(CHUNK_BYTES);
+            let piece = self.disk.read(self.file, at, len as usize)?;
+            if piece.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += len;
+        }
+        Ok(true)
+    }
+}
+
+/// The length field at `at`, with zeros for what is behind the data.
+fn length_field(data: &[u8], at: usize) -> u64 {
+    let mut field = [0; LENGTH_BYTES];
+    let held = data.get(at..).unwrap_or_default();
+    let held = &held[..held.len().min(LENGTH_BYTES)];
+    field[..held.len()].copy_from_slice(held);
+    u64::from_le_bytes(field)
+}
+
+/// The size of the record behind the length field at `at`, whatever that says, if the record's
+/// checksum proves it.
+fn intact_record(data: &[u8], at: usize, chain: Option<u32>) -> Option<usize> {
+    let bytes = data.get(at + LENGTH_BYTES..)?;
+    let record = record::parse(bytes)?;
+    RecordType::from_number(record.kind)?;
+    (record.checksum(chain?, bytes) == record.crc).then_some(record.len)
+}
+
+/// Whether a sector that `at..end` touches is zero from `at` on. A batch never leaves one so that
+/// it wrote to, unless its data is zero there.
+fn has_lost_sector(data: &[u8], at: u64, end: u64) -> bool {
+    if end > (data.len() as u64).next_multiple_of(SECTOR_BYTES) {
+        return true;
+    }
+    let mut start = at;
+    while start < end {
+        let next = (start + 1).next_multiple_of(SECTOR_BYTES);
+        let sector = &data[(start as usize).min(data.len())..(next as usize).min(data.len())];
+        if sector.iter().all(|byte| *byte == 0) {
+            return true;
+        }
+        start = next;
+    }
+    false
+}

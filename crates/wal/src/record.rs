@@ -1,0 +1,265 @@
+//! One frame: a record behind its length field, checksummed in a chain. The format is etcd's.
+//!
+//! ```text
+//! 0        8                                          8 + n      multiple of 8
+//! ├────────┼──────────────────────────────────────────┼─────────┤
+//! │ length │ walpb.Record { type, crc, data }, n bytes │ zeros   │
+//! └────────┴──────────────────────────────────────────┴─────────┘
+//! length: little-endian; the low 56 bits are n; with padding, the top byte is 0x80 | its length
+//! ```
+//!
+//! The checksum is CRC-32C over the data of all records since the chain began, this one included.
+//! It covers data only: neither length, type nor padding. Our [seals](seal) cover those.
+//!
+//! # Seals
+//! Each batch that is synced ends with a record of type 4 (checksum), which etcd's readers take
+//! for what it is: the chain's value, restated. Its data, which they do not look at, is the
+//! checksum of the batch's frames as raw bytes, where they begin, and which segment they are in.
+//! So a seal tells where syncs were: whatever lies before a sealed batch was durable when that
+//! batch was written.
+
+use bytes::{BufMut, BytesMut};
+
+/// Bytes of the length field, and the alignment of frames.
+pub(crate) const LENGTH_BYTES: usize = 8;
+
+/// What a record holds, with the numbers of etcd's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum RecordType {
+    Metadata = 1,
+    Entry = 2,
+    State = 3,
+    Checksum = 4,
+    Snapshot = 5,
+}
+
+impl RecordType {
+    pub(crate) fn from_number(number: u64) -> Option<RecordType> {
+        Some(match number {
+            1 => RecordType::Metadata,
+            2 => RecordType::Entry,
+            3 => RecordType::State,
+            4 => RecordType::Checksum,
+            5 => RecordType::Snapshot,
+            _ => return None,
+        })
+    }
+}
+
+// The fields of walpb.Record as protobuf keys.
+const TYPE_KEY: u8 = 1 << 3;
+const CRC_KEY: u8 = 2 << 3;
+const DATA_KEY: u8 = 3 << 3 | 2;
+
+/// Appends a frame whose data is `head` followed by `payload`, and advances the chain.
+///
+/// In two parts so that an entry's payload is copied once, to where it is written from.
+pub(crate) fn put(
+    buffer: &mut BytesMut,
+    chain: &mut u32,
+    kind: RecordType,
+    head: &[u8],
+    payload: &[u8],
+) {
+    let data_len = head.len() + payload.len();
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(*chain, head), payload);
+    *chain = crc;
+    let record_len =
+        2 + 1 + varint_len(u64::from(crc)) + 1 + varint_len(data_len as u64) + data_len;
+    put_head(buffer, record_len, kind, crc);
+    buffer.put_u8(DATA_KEY);
+    put_varint(buffer, data_len as u64);
+    buffer.put_slice(head);
+    buffer.put_slice(payload);
+    buffer.put_bytes(0, padding(record_len));
+}
+
+/// Appends the record that begins a segment: the chain's value, without data.
+pub(crate) fn put_chain(buffer: &mut BytesMut, chain: u32) {
+    let record_len = 2 + 1 + varint_len(u64::from(chain));
+    put_head(buffer, record_len, RecordType::Checksum, chain);
+    buffer.put_bytes(0, padding(record_len));
+}
+
+fn put_head(buffer: &mut BytesMut, record_len: usize, kind: RecordType, crc: u32) {
+    let field = length_field(record_len);
+    buffer.reserve(LENGTH_BYTES + record_len + padding(record_len));
+    buffer.put_u64_le(field);
+    buffer.put_slice(&[TYPE_KEY, kind as u8, CRC_KEY]);
+    put_varint(buffer, u64::from(crc));
+}
+
+fn length_field(record_len: usize) -> u64 {
+    let field = record_len as u64;
+    assert!(field >> 56 == 0, "a record of {field} bytes has no length field");
+    match padding(record_len) as u64 {
+        0 => field,
+        padding => field | (0x80 | padding) << 56,
+    }
+}
+
+fn padding(record_len: usize) -> usize {
+    record_len.wrapping_neg() % LENGTH_BYTES
+}
+
+/// Bytes that a record of `record_len` bytes takes with its length field and padding.
+pub(crate) fn frame_len(record_len: usize) -> usize {
+    LENGTH_BYTES + record_len + padding(record_len)
+}
+
+/// The record size that a length field says, if it can be one that was written.
+pub(crate) fn record_len(field: u64) -> Option<usize> {
+    let len = usize::try_from(field & ((1 << 56) - 1)).ok()?;
+    // The smallest record has a type and a checksum.
+    ((4..usize::MAX / 2).contains(&len) && length_field(len) == field).then_some(len)
+}
+
+/// A record's fields and where its data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) kind: u64,
+    pub(crate) crc: u32,
+    /// The data's place in what was parsed.
+    pub(crate) data: Option<std::ops::Range<usize>>,
+    /// The record's size.
+    pub(crate) len: usize,
+}
+
+/// Reads the record at the start of `bytes`, which may go on behind it. None if there is none:
+/// fields missing, out of order, or longer than the bytes.
+pub(crate) fn parse(bytes: &[u8]) -> Option<Record> {
+    let mut at = 0;
+    let key = |at: &mut usize, key: u8| {
+        let is = bytes.get(*at) == Some(&key);
+        *at += usize::from(is);
+        is
+    };
+    if !key(&mut at, TYPE_KEY) {
+        return None;
+    }
+    let kind = varint(bytes, &mut at)?;
+    if !key(&mut at, CRC_KEY) {
+        return None;
+    }
+    let crc = u32::try_from(varint(bytes, &mut at)?).ok()?;
+    let data = if key(&mut at, DATA_KEY) {
+        let len = usize::try_from(varint(bytes, &mut at)?).ok()?;
+        let end = at.checked_add(len).filter(|end| *end <= bytes.len())?;
+        let start = std::mem::replace(&mut at, end);
+        Some(start..end)
+    } else {
+        None
+    };
+    Some(Record { kind, crc, data, len: at })
+}
+
+impl Record {
+    /// What the checksum should be behind `chain`.
+    pub(crate) fn checksum(&self, chain: u32, bytes: &[u8]) -> u32 {
+        match &self.data {
+            // etcd's readers take no notice of a checksum record's data.
+            Some(data) if self.kind != RecordType::Checksum as u64 => {
+                crc32c::crc32c_append(chain, &bytes[data.clone()])
+            }
+            _ => chain,
+        }
+    }
+}
+
+fn varint_len(value: u64) -> usize {
+    prost::encoding::encoded_len_varint(value)
+}
+
+fn put_varint(buffer: &mut BytesMut, value: u64) {
+    prost::encoding::encode_varint(value, buffer);
+}
+
+/// Reads a varint as prost and gogo write it: never longer than needed.
+fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut rest = bytes.get(*at..)?;
+    let before = rest.len();
+    let value = prost::encoding::decode_varint(&mut rest).ok()?;
+    let read = before - rest.len();
+    *at += read;
+    (read == varint_len(value)).then_some(value)
+}
+
+/// The seals that end batches.
+pub(crate) mod seal {
+    use bytes::{BufMut, BytesMut};
+
+    use super::{LENGTH_BYTES, Record, RecordType, frame_len, parse, record_len};
+
+    const MAGIC: &[u8; 4] = b"seal";
+    const DATA_BYTES: usize = 12;
+
+    /// A sealed batch's own description of itself.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) struct Seal {
+        /// Bytes of the batch, which end where the seal begins.
+        pub(crate) batch_len: u32,
+        /// [`checksum`] of them.
+        pub(crate) checksum: u32,
+    }
+
+    impl Seal {
+        /// The seal of a batch that is `frames` and begins at `start` of its segment.
+        pub(crate) fn of(sequence: u64, start: u64, frames: &[u8]) -> Seal {
+            Seal {
+                batch_len: u32::try_from(frames.len()).expect("a batch is far below 4 GiB"),
+                checksum: checksum(sequence, start, frames),
+            }
+        }
+    }
+
+    /// The checksum of a batch's frames as raw bytes. Segment and place are part of it, so that a
+    /// copy of a log, stored as somebody's value in this one, does not pass for a batch.
+    pub(crate) fn checksum(sequence: u64, start: u64, frames: &[u8]) -> u32 {
+        let place =
+            crc32c::crc32c_append(crc32c::crc32c(&sequence.to_le_bytes()), &start.to_le_bytes());
+        crc32c::crc32c_append(place, frames)
+    }
+
+    /// Ends a batch.
+    pub(crate) fn put(buffer: &mut BytesMut, chain: u32, seal: Seal) {
+        let record_len = 2 + 1 + super::varint_len(u64::from(chain)) + 1 + 1 + DATA_BYTES;
+        super::put_head(buffer, record_len, RecordType::Checksum, chain);
+        buffer.put_slice(&[super::DATA_KEY, DATA_BYTES as u8]);
+        buffer.put_slice(MAGIC);
+        buffer.put_u32_le(seal.batch_len);
+        buffer.put_u32_le(seal.checksum);
+        buffer.put_bytes(0, super::padding(record_len));
+    }
+
+    /// The seal that a checksum record is, if it is one.
+    pub(crate) fn read(record: &Record, bytes: &[u8]) -> Option<Seal> {
+        let data = &bytes[record.data.clone()?];
+        let fields = data.strip_prefix(MAGIC)?;
+        let (batch_len, checksum) = fields.split_first_chunk::<4>()?;
+        Some(Seal {
+            batch_len: u32::from_le_bytes(*batch_len),
+            checksum: u32::from_le_bytes(checksum.try_into().ok()?),
+        })
+    }
+
+    /// The first intact sealed batch in a segment's `bytes` that begins behind `from`: where it
+    /// begins.
+    pub(crate) fn find_after(bytes: &[u8], sequence: u64, from: usize) -> Option<usize> {
+        let (frames, _) = bytes.as_chunks::<LENGTH_BYTES>();
+        frames.iter().enumerate().skip(from / LENGTH_BYTES + 1).find_map(|(place, field)| {
+            // A seal's record: 5 bytes of type and keys, 1 to 5 of the chain, 1 length, 12 data.
+            let len = record_len(u64::from_le_bytes(*field)).filter(|len| *len <= 24)?;
+            let at = place * LENGTH_BYTES;
+            let body = bytes.get(at + LENGTH_BYTES..at + frame_len(len))?;
+            let record = parse(&body[..len]).filter(|record| record.len == len)?;
+            if record.kind != RecordType::Checksum as u64 {
+                return None;
+            }
+            let seal = read(&record, body)?;
+            let start = at.checked_sub(seal.batch_len as usize)?;
+            let intact = checksum(sequence, start as u64, &bytes[start..at]) == seal.checksum;
+            (start > from && intact).then_some(start)
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! What a segment is called, how it begins, and how it comes into being.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use prost::Message as _;
+use quorate_proto::raftpb::HardState;
+use quorate_proto::walpb;
+
+use crate::disk::{DiskOp, DiskPath};
+use crate::record::seal::{self, Seal};
+use crate::record::{self, RecordType};
+
+const SUFFIX: &str = ".wal";
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// A segment's name: `%016x-%016x.wal` of its place in the log and of the first entry's index that
+/// may be in it, as in etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SegmentName {
+    pub(crate) sequence: u64,
+    pub(crate) first_index: u64,
+}
+
+impl SegmentName {
+    /// None if this is not the name of a segment.
+    pub(crate) fn parse(name: &str) -> Option<SegmentName> {
+        let (sequence, first_index) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+        let number = |digits: &str| {
+            let plain = digits.len() == 16
+                && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+            plain.then(|| u64::from_str_radix(digits, 16).ok())?
+        };
+        Some(SegmentName { sequence: number(sequence)?, first_index: number(first_index)? })
+    }
+
+    pub(crate) fn path(self, dir: &DiskPath) -> DiskPath {
+        dir.join(&self.to_string())
+    }
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{:016x}{SUFFIX}", self.sequence, self.first_index)
+    }
+}
+
+/// Whether a file is a segment that was being created.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.ends_with(TEMPORARY_SUFFIX)
+}
+
+/// What a segment begins with: the chain so far, whose log it is, where reading starts, sealed.
+pub(crate) fn header(
+    name: SegmentName,
+    chain: &mut u32,
+    metadata: &[u8],
+    hard_state: &HardState,
+) -> Bytes {
+    let mut header = BytesMut::new();
+    record::put_chain(&mut header, *chain);
+    record::put(&mut header, chain, RecordType::Metadata, metadata, &[]);
+    if name.sequence == 0 {
+        let start = walpb::Snapshot::default().encode_to_vec();
+        record::put(&mut header, chain, RecordType::Snapshot, &start, &[]);
+    }
+    if *hard_state != HardState::default() {
+        let state = hard_state.encode_to_vec();
+        record::put(&mut header, chain, RecordType::State, &state, &[]);
+    }
+    let seal = Seal::of(name.sequence, 0, &header);
+    seal::put(&mut header, *chain, seal);
+    header.freeze()
+}
+
+/// Creates a segment so that there is either all of its header under its name, or no such name.
+pub(crate) fn creation(
+    dir: &DiskPath,
+    name: SegmentName,
+    header: Bytes,
+    segment_bytes: u64,
+) -> [DiskOp; 6] {
+    let temporary = dir.join(&format!("{name}{TEMPORARY_SUFFIX}"));
+    [
+        DiskOp::Create { file: temporary.clone() },
+        DiskOp::SetLen { file: temporary.clone(), len: segment_bytes },
+        DiskOp::Write { file: temporary.clone(), offset: 0, data: header },
+        DiskOp::Sync { file: temporary.clone() },
+        DiskOp::Rename { from: temporary, to: name.path(dir) },
+        DiskOp::SyncDir { dir: dir.clone() },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_etcds() {
+        let name = SegmentName { sequence: 10, first_index: 0x1234_5678_9abc };
+        assert_eq!(name.to_string(), "000000000000000a-0000123456789abc.wal");
+        assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
+    }
+
+    #[test]
+    fn what_is_no_segment_is_not_taken_for_one() {
+        for name in [
+            "",
+            "0.tmp",
+            "000000000000000a-0000123456789abc.wal.tmp",
+            "000000000000000A-0000123456789abc.wal",
+            "00000000000000a-0000123456789abc.wal",
+            "+00000000000000a-0000123456789abc.wal",
+            "000000000000000a_0000123456789abc.wal",
+            "000000000000000a-0000123456789abc",
+        ] {
+            assert_eq!(SegmentName::parse(name), None, "{name:?}");
+        }
+    }
+}

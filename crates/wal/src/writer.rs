@@ -1,0 +1,250 @@
+//! The log's end, where records are added.
+//!
+//! Owns what the next frame chains to and where it goes. Never touches a disk after the log was
+//! created or opened: it hands out operations.
+
+use std::borrow::Borrow;
+
+use bytes::{Bytes, BytesMut};
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint};
+use quorate_proto::raftpb::{Entry, HardState};
+
+use crate::disk::{Disk, DiskOp, DiskPath, SECTOR_BYTES};
+use crate::error::WalError;
+use crate::record::seal::{self, Seal};
+use crate::record::{self, RecordType};
+use crate::segment::{self, SegmentName};
+
+/// Field number of `raftpb.Entry.Data`, its last.
+const ENTRY_DATA: u32 = 4;
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WalOptions {
+    /// The size that a segment is preallocated with, in bytes, rounded up to whole sectors. A
+    /// batch that begins below it goes into the segment as a whole, so that it may grow larger.
+    pub segment_bytes: u64,
+}
+
+impl Default for WalOptions {
+    /// Segments of 64 MiB.
+    fn default() -> WalOptions {
+        WalOptions { segment_bytes: 64 << 20 }
+    }
+}
+
+impl WalOptions {
+    pub(crate) fn whole_sectors(self) -> u64 {
+        self.segment_bytes.next_multiple_of(SECTOR_BYTES)
+    }
+}
+
+/// A write-ahead log that can be appended to.
+///
+/// [`append`](Wal::append) gathers records, [`take_ops`](Wal::take_ops) hands out what makes all
+/// of them durable with one sync: that is group commit. The driver carries the operations out in
+/// order, those of one call before those of the next. When the last one of a call is done, what
+/// was appended before that call is durable. If one fails, the driver must not go on: what is on
+/// the disk is then unknown until the log is [opened](Wal::open) again.
+#[derive(Debug)]
+pub struct Wal {
+    pub(crate) dir: DiskPath,
+    pub(crate) metadata: Bytes,
+    pub(crate) segment_bytes: u64,
+    /// The segment that is appended to.
+    pub(crate) segment: SegmentName,
+    pub(crate) file: DiskPath,
+    /// The file's length.
+    pub(crate) file_len: u64,
+    /// Where in the file the next batch begins.
+    pub(crate) end: u64,
+    /// The chain's value after everything appended.
+    pub(crate) chain: u32,
+    pub(crate) last_index: u64,
+    pub(crate) hard_state: HardState,
+    /// The frames appended since operations were last taken.
+    pub(crate) batch: BytesMut,
+    /// What has to be done before the batch is written.
+    pub(crate) ops: Vec<DiskOp>,
+    /// An entry's fields besides its payload, while it is encoded.
+    pub(crate) scratch: BytesMut,
+}
+
+impl Wal {
+    /// Creates a log in a directory, which is created as well if only its parent exists. It is
+    /// durable on return. `metadata` says whose log it is; it is kept in each segment and given
+    /// back by [`open`](Wal::open).
+    ///
+    /// # Errors
+    /// [`WalError::AlreadyExists`] if the directory has a log, [`WalError::Disk`] if the disk
+    /// fails.
+    pub fn create(
+        disk: &mut dyn Disk,
+        dir: &DiskPath,
+        metadata: Bytes,
+        options: WalOptions,
+    ) -> Result<Wal, WalError> {
+        if let Some(parent) = dir.parent_dir() {
+            disk.create_dir(dir)?;
+            disk.sync_dir(&parent)?;
+        }
+        for file in disk.list(dir)? {
+            if SegmentName::parse(file.name()).is_some() {
+                return Err(WalError::AlreadyExists { dir: dir.clone() });
+            }
+            if segment::is_temporary(file.name()) {
+                disk.remove(&file)?;
+            }
+        }
+        let name = SegmentName { sequence: 0, first_index: 0 };
+        let mut chain = 0;
+        let header = segment::header(name, &mut chain, &metadata, &HardState::default());
+        let end = header.len() as u64;
+        let segment_bytes = options.whole_sectors();
+        DiskOp::execute_all(&segment::creation(dir, name, header, segment_bytes), disk)?;
+        Ok(Wal {
+            dir: dir.clone(),
+            metadata,
+            segment_bytes,
+            segment: name,
+            file: name.path(dir),
+            file_len: segment_bytes.max(end),
+            end,
+            chain,
+            last_index: 0,
+            hard_state: HardState::default(),
+            batch: BytesMut::new(),
+            ops: Vec::new(),
+            scratch: BytesMut::new(),
+        })
+    }
+
+    /// Whether a directory has a log: whether to [open](Wal::open) or to [create](Wal::create).
+    /// A log whose creation was interrupted is none yet.
+    ///
+    /// # Errors
+    /// [`WalError::Disk`] if the disk fails. A directory that does not exist has no log.
+    pub fn exists(disk: &dyn Disk, dir: &DiskPath) -> Result<bool, WalError> {
+        match disk.list(dir) {
+            Ok(files) => Ok(files.iter().any(|file| SegmentName::parse(file.name()).is_some())),
+            Err(crate::disk::DiskError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Appends entries, then a hard state, to the batch that [`take_ops`](Wal::take_ops) hands
+    /// out. An entry whose index is not behind the last one replaces it and all that follow it.
+    ///
+    /// # Panics
+    /// If an entry leaves a gap to those before it: then consensus itself is broken.
+    pub fn append<E: Borrow<Entry>>(
+        &mut self,
+        hard_state: Option<HardState>,
+        entries: impl IntoIterator<Item = E>,
+    ) {
+        for entry in entries {
+            self.append_entry(entry.borrow());
+        }
+        if let Some(state) = hard_state {
+            self.begin();
+            self.hard_state = state;
+            self.scratch.clear();
+            state.encode(&mut self.scratch).expect("a growing buffer has room");
+            self.put(RecordType::State, &[]);
+        }
+    }
+
+    fn append_entry(&mut self, entry: &Entry) {
+        let Entry { r#type, term, index, ref data } = *entry;
+        assert!(
+            (1..=self.last_index + 1).contains(&index),
+            "entry {index} of term {term} does not follow entry {}",
+            self.last_index
+        );
+        self.begin();
+        self.last_index = index;
+        self.scratch.clear();
+        Entry { r#type, term, index, data: None }
+            .encode(&mut self.scratch)
+            .expect("a growing buffer has room");
+        // The payload is the last field, so that it need not be copied here.
+        let payload = data.as_deref().map_or(&[][..], |data| {
+            encode_key(ENTRY_DATA, WireType::LengthDelimited, &mut self.scratch);
+            encode_varint(data.len() as u64, &mut self.scratch);
+            data
+        });
+        self.put(RecordType::Entry, payload);
+    }
+
+    fn put(&mut self, kind: RecordType, payload: &[u8]) {
+        record::put(&mut self.batch, &mut self.chain, kind, &self.scratch, payload);
+    }
+
+    /// Goes on to a new segment if the current one is full. Only between batches: a segment's
+    /// header is part of the chain.
+    fn begin(&mut self) {
+        if !self.batch.is_empty() || self.end < self.segment_bytes {
+            return;
+        }
+        if self.file_len > self.end {
+            let file = self.file.clone();
+            self.ops.push(DiskOp::SetLen { file: file.clone(), len: self.end });
+            self.ops.push(DiskOp::Sync { file });
+        }
+        self.segment =
+            SegmentName { sequence: self.segment.sequence + 1, first_index: self.last_index + 1 };
+        self.file = self.segment.path(&self.dir);
+        let header =
+            segment::header(self.segment, &mut self.chain, &self.metadata, &self.hard_state);
+        self.end = header.len() as u64;
+        self.file_len = self.segment_bytes.max(self.end);
+        self.ops.extend(segment::creation(&self.dir, self.segment, header, self.segment_bytes));
+    }
+
+    /// Hands out what makes everything durable that was appended since the last call; nothing if
+    /// nothing was.
+    #[must_use = "the operations are handed out once"]
+    pub fn take_ops(&mut self) -> Vec<DiskOp> {
+        if !self.batch.is_empty() {
+            let seal = Seal::of(self.segment.sequence, self.end, &self.batch);
+            self.take_batch(seal);
+        }
+        std::mem::take(&mut self.ops)
+    }
+
+    /// Ends the batch.
+    pub(crate) fn take_batch(&mut self, seal: Seal) {
+        seal::put(&mut self.batch, self.chain, seal);
+        let data = self.batch.split().freeze();
+        let offset = self.end;
+        self.end += data.len() as u64;
+        self.file_len = self.file_len.max(self.end);
+        self.ops.push(DiskOp::Write { file: self.file.clone(), offset, data });
+        self.ops.push(DiskOp::Sync { file: self.file.clone() });
+    }
+
+    /// Whether something was appended that [`take_ops`](Wal::take_ops) has not handed out yet.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
+    /// The index of the last entry appended; 0 for none.
+    #[must_use]
+    pub fn last_index(&self) -> u64 {
+        self.last_index
+    }
+
+    /// The hard state appended last.
+    #[must_use]
+    pub fn hard_state(&self) -> HardState {
+        self.hard_state
+    }
+
+    /// What [`create`](Wal::create) was given.
+    #[must_use]
+    pub fn metadata(&self) -> &Bytes {
+        &self.metadata
+    }
+}

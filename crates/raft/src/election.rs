@@ -40,9 +40,11 @@ impl Raft {
                 };
                 self.send(from, Need::Term, Body::AppendReply(outcome));
             }
-            Body::Heartbeat { round, .. } => {
-                // Sent in this term: it deposes the sender before it can count as an answer.
-                self.send(from, Need::Term, Body::HeartbeatReply { round: *round });
+            Body::Heartbeat { .. } => {
+                // It confirms no round. Its sender may come to lead this very term, after a
+                // restart, with this answer still under way: it would have passed for one to a
+                // round of the new term, since they count from 1 in every term.
+                self.send(from, Need::Term, Body::HeartbeatReply { round: 0 });
             }
             // Answers to an older term's questions are of no use to anybody.
             Body::RequestVoteReply { .. }

@@ -70,10 +70,10 @@ pub enum Body {
         /// The leader's confirmation round (dissertation 6.4).
         round: u64,
     },
-    /// The answer to [`Body::Heartbeat`]: the sender took the receiver for its leader after round
-    /// `round` began.
+    /// The answer to [`Body::Heartbeat`]: the sender took the receiver for its leader, in the term
+    /// of this message, after round `round` began.
     HeartbeatReply {
-        /// The round confirmed.
+        /// The round confirmed; 0 confirms none.
         round: u64,
     },
     /// A follower asks its leader for a read index (dissertation 6.4).

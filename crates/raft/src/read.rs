@@ -13,7 +13,7 @@ use crate::types::{LogIndex, NodeId, ReadId};
 /// The reads that a leader is working on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Reads {
-    /// The latest confirmation round that was begun. Rounds count within a term.
+    /// The latest confirmation round that was begun. Rounds count within a term, from 1.
     round: u64,
     /// Until an entry of this term is committed.
     waiting: Vec<Request>,

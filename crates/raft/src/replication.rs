@@ -129,10 +129,14 @@ impl Raft {
                     matched <= self.log.last_index(),
                     "member {from} accepted {matched}, which was never sent"
                 );
-                if self.progress_at(position).accepted(matched) && self.advance_commit() {
+                let max_inflight = self.options.max_inflight_messages;
+                let progress = self.progress_at(position);
+                // Whom nothing could be sent to may have missed that a commit was broadcast.
+                let was_blocked = !progress.may_send(max_inflight);
+                if progress.accepted(matched) && self.advance_commit() {
                     self.broadcast_commit();
                 } else {
-                    self.send_append(position, false);
+                    self.send_append(position, was_blocked);
                 }
             }
             AppendOutcome::Rejected { previous_index, hint_index, hint_term } => {

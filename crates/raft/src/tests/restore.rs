@@ -1,0 +1,121 @@
+//! From which states a member comes up; and that its state is a value.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use super::group::{Group, N1, N2, N3, is_append};
+use crate::{
+    EntryMeta, Event, HardState, InvalidState, Log, LogIndex, NodeId, Options, Raft, Restored,
+    Role, Term,
+};
+
+fn restored() -> Restored {
+    let mut log = Log::new();
+    for term in [1, 1, 2] {
+        log.append(EntryMeta { term: Term(term), size: 5 });
+    }
+    Restored {
+        id: N2,
+        voters: vec![N3, N1, N2],
+        hard_state: HardState { term: Term(4), vote: Some(N3), commit: LogIndex(2) },
+        log,
+        options: Options::default(),
+    }
+}
+
+#[test]
+fn a_member_comes_up_as_a_follower_with_what_its_disk_held() {
+    let raft = Raft::new(restored()).expect("a valid state");
+    let view = raft.view();
+    assert_eq!((view.role, view.leader), (Role::Follower, None));
+    assert_eq!((view.term, view.vote), (Term(4), Some(N3)));
+    assert_eq!((view.commit, view.applying), (LogIndex(2), LogIndex(2)));
+    assert_eq!(view.log, &restored().log);
+    assert_eq!((view.durable, view.durable_index), (restored().hard_state, LogIndex(3)));
+    assert_eq!(view.voters, [N1, N2, N3]);
+}
+
+#[test]
+fn impossible_states_are_refused_and_named() {
+    type Case = (fn(&mut Restored), InvalidState, &'static str);
+    let cases: [Case; 4] = [
+        (
+            |state| state.voters = vec![N1, N3],
+            InvalidState::NotAVoter(N2),
+            "member 2 is not among the voters",
+        ),
+        (
+            |state| state.voters = vec![N1, N2, N3, N1],
+            InvalidState::DuplicateVoter(N1),
+            "voter 1 is named twice",
+        ),
+        (
+            |state| state.hard_state.commit = LogIndex(4),
+            InvalidState::CommitPastEnd { commit: LogIndex(4), last_index: LogIndex(3) },
+            "4 entries are committed, but the log ends at 3",
+        ),
+        (
+            |state| state.hard_state.term = Term(1),
+            InvalidState::TermBelowLog { term: Term(1), last_term: Term(2) },
+            "term 1, but the log's last entry is of term 2",
+        ),
+    ];
+    for (spoil, expected, message) in cases {
+        let mut state = restored();
+        spoil(&mut state);
+        let error = Raft::new(state).expect_err(message);
+        assert_eq!(error, expected);
+        assert!(error.to_string().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn the_bounds_themselves_are_valid() {
+    let mut state = restored();
+    state.hard_state.commit = LogIndex(3);
+    state.hard_state.term = Term(2);
+    assert!(Raft::new(state).is_ok());
+    let fresh = Restored {
+        id: NodeId(9),
+        voters: vec![NodeId(9)],
+        hard_state: HardState::default(),
+        log: Log::new(),
+        options: Options::default(),
+    };
+    assert!(Raft::new(fresh).is_ok());
+}
+
+#[test]
+fn equal_states_have_equal_hashes_whatever_their_history() {
+    let digest = |raft: &Raft| BuildHasherDefault::<DefaultHasher>::default().hash_one(raft);
+    let mut one = Group::with_leader(3, Options::default());
+    let mut other = one.clone();
+    one.propose(N1, &[1]);
+    other.propose(N1, &[1]);
+    assert_eq!(one.raft(N1), other.raft(N1));
+    // In the one the follower hears of it at once; in the other twice, and late.
+    one.settle();
+    let append = other.network.iter().find(|message| is_append(message)).cloned();
+    other.settle();
+    other.deliver(append.expect("there was one"));
+    other.settle();
+    for id in one.ids() {
+        assert_eq!(one.raft(id), other.raft(id), "{id}");
+        assert_eq!(digest(one.raft(id)), digest(other.raft(id)), "{id}");
+    }
+    one.propose(N1, &[2]);
+    assert_ne!(one.raft(N1), other.raft(N1));
+    assert_ne!(digest(one.raft(N1)), digest(other.raft(N1)));
+}
+
+#[test]
+fn a_clone_lives_its_own_life() {
+    let mut group = Group::with_leader(3, Options::default());
+    let kept = group.raft(N1).clone();
+    let mut clone = kept.clone();
+    clone.handle(Event::Propose { sizes: vec![1, 2, 3] });
+    assert_eq!(group.raft(N1), &kept);
+    let from_clone: Vec<_> = std::iter::from_fn(|| clone.poll()).collect();
+    assert!(!from_clone.is_empty());
+    group.propose(N1, &[1, 2, 3]);
+    assert_eq!(group.raft(N1), &clone, "the same event leads to the same state");
+}

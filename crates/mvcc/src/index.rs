@@ -30,8 +30,14 @@ impl Index {
         range: KeyRange<'a>,
         revision: Revision,
     ) -> impl Iterator<Item = Location> + 'a {
-        let entries = range.bounds().map(|bounds| self.keys.range::<[u8], _>(bounds));
-        entries.into_iter().flatten().filter_map(move |(_, key)| key.visible_at(revision))
+        // One key is found by one descent; a range of a tree takes two.
+        let (one, bounds) = match range {
+            KeyRange::Key(key) => (self.keys.get(key), None),
+            KeyRange::From(_) | KeyRange::Between(..) => (None, range.bounds()),
+        };
+        let many = bounds.map(|bounds| self.keys.range::<[u8], _>(bounds));
+        let entries = one.into_iter().chain(many.into_iter().flatten().map(|(_, key)| key));
+        entries.filter_map(move |key| key.visible_at(revision))
     }
 
     /// Enters a write, whose record lies or will lie at `location`.

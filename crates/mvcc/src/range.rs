@@ -28,15 +28,16 @@ impl Store {
             let count = visible.count() as u64;
             return Ok(RangeResponse { revision: current, count, ..RangeResponse::default() });
         }
-        let wanted = fetch_limit(request);
-        let mut count = 0;
+        let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
+        let fetched = if needs_all(request) { usize::MAX } else { limit.saturating_add(1) };
         let mut kvs: Vec<&KeyValue> = Vec::new();
+        let mut count = 0;
         for location in visible.by_ref() {
             count += 1;
             let kv = &self.log.get(location).kv;
             if passes_filters(request, kv) {
                 kvs.push(kv);
-                if kvs.len() == wanted {
+                if kvs.len() == fetched {
                     break;
                 }
             }
@@ -44,7 +45,6 @@ impl Store {
         count += visible.count() as u64;
 
         sort(request, &mut kvs);
-        let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
         let more = kvs.len() > limit;
         kvs.truncate(limit);
         let kvs = kvs.into_iter().map(|kv| answer(request, kv)).collect();
@@ -69,25 +69,21 @@ impl Store {
     }
 }
 
-/// How many keys have to be fetched before the range can be ordered and cut: one more than the
-/// limit tells whether there are more, unless filters or an order need all of them.
+/// Whether every key has to be looked at before the range can be cut. Otherwise one more than the
+/// limit tells whether there are more.
 ///
-/// The limit holds for a target without an order too: as in etcd, the lowest keys are then cut
-/// first and sorted afterwards.
-fn fetch_limit(request: &RangeRequest) -> usize {
+/// A target without an order does not count: as in etcd, the lowest keys are then cut first and
+/// sorted afterwards.
+fn needs_all(request: &RangeRequest) -> bool {
     let sorts = match (request.sort_order, request.sort_target) {
         (SortOrder::None, _) | (SortOrder::Ascend, SortTarget::Key) => false,
         (SortOrder::Ascend | SortOrder::Descend, _) => true,
     };
-    let filters = request.min_mod_revision.is_some()
+    sorts
+        || request.min_mod_revision.is_some()
         || request.max_mod_revision.is_some()
         || request.min_create_revision.is_some()
-        || request.max_create_revision.is_some();
-    if sorts || filters || request.limit == 0 {
-        usize::MAX
-    } else {
-        (request.limit as usize).saturating_add(1)
-    }
+        || request.max_create_revision.is_some()
 }
 
 fn passes_filters(request: &RangeRequest, kv: &KeyValue) -> bool {

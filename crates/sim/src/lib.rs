@@ -9,3 +9,8 @@
 //! thread or touches a file.
 
 pub mod engine;
+mod panics;
+pub mod schedule;
+mod seed;
+
+pub use seed::{Seed, SeedError};

@@ -1,0 +1,56 @@
+//! What a member is told when it starts.
+
+use quorate_raft::{NodeId, Options};
+
+/// A reading of the member's clock, in nanoseconds from an arbitrary beginning. Deadlines are
+/// counted with it; nothing else depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub u64);
+
+/// A member's identity and limits.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This member.
+    pub id: NodeId,
+    /// The cluster that it belongs to: a disk of another cluster is refused.
+    pub cluster_id: u64,
+    /// All members, this one among them.
+    pub voters: Vec<NodeId>,
+    /// The first of 2³² request ids that no other process uses, in this cluster and for ever:
+    /// an earlier life of this member would take answers meant for it.
+    pub first_request_id: u64,
+    /// Limits on messages between members.
+    pub raft: Options,
+    /// The log's files.
+    pub wal: quorate_wal::WalOptions,
+    /// A request that was not answered after this many nanoseconds is answered with a time-out.
+    pub request_timeout_ns: u64,
+    /// A read index that was not confirmed after this many nanoseconds is asked for again.
+    pub read_retry_ns: u64,
+    /// Requests that may wait at once; more are refused.
+    pub max_waiting_requests: usize,
+    /// Operations in a transaction, at most (etcd's `--max-txn-ops`).
+    pub max_txn_operations: usize,
+    /// Bytes of an encoded request, at most (etcd's `--max-request-bytes`).
+    pub max_request_bytes: usize,
+}
+
+impl Config {
+    /// A member with etcd's limits.
+    #[must_use]
+    pub fn new(id: NodeId, cluster_id: u64, voters: Vec<NodeId>, first_request_id: u64) -> Config {
+        Config {
+            id,
+            cluster_id,
+            voters,
+            first_request_id,
+            raft: Options::default(),
+            wal: quorate_wal::WalOptions::default(),
+            request_timeout_ns: 7_000_000_000,
+            read_retry_ns: 500_000_000,
+            max_waiting_requests: 5_000,
+            max_txn_operations: 128,
+            max_request_bytes: 1_536 * 1024,
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The member itself: its state, what goes in and what comes out.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use quorate_mvcc::Store;
+use quorate_raft::{
+    Event, IoId, LogIndex, Message, NodeId, ProtocolView, Raft, Role, Term, TimerKind,
+};
+use quorate_wal::disk::{DiskError, DiskOp};
+
+use crate::codec;
+use crate::config::{Config, Time};
+use crate::forwards::{Forwards, Ticket};
+use crate::journal::{Entry, Journal};
+use crate::proposals::Proposals;
+use crate::reads::{Read, Reads};
+use crate::request::{Error, Request, RequestToken, Response, ResponseBody};
+
+/// Names a batch of disk operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub u64);
+
+/// What can happen to a member.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Another member's message arrived.
+    Peer(PeerMessage),
+    /// A client asks.
+    Request {
+        /// By what the driver knows the answer.
+        token: RequestToken,
+        /// What is asked.
+        request: Request,
+    },
+    /// A timer fired.
+    Timer(Timer),
+    /// A batch of disk operations is done, or failed.
+    Disk {
+        /// Which one.
+        batch: BatchId,
+        /// Whether all of it is durable.
+        result: Result<(), DiskError>,
+    },
+}
+
+/// What a driver has to do.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send to another member.
+    Send(PeerMessage),
+    /// Answer a client.
+    Reply {
+        /// Which request.
+        token: RequestToken,
+        /// The answer.
+        result: Result<Response, Error>,
+    },
+    /// (Re)start a timer: from now on, for its full time.
+    SetTimer(Timer),
+    /// Carry these operations out in order, then hand in [`Input::Disk`]. One batch is under way
+    /// at a time.
+    Disk {
+        /// Its name.
+        batch: BatchId,
+        /// What to do. Once the last one is done, all of it is durable.
+        operations: Vec<DiskOp>,
+    },
+    /// The disk failed: what it holds is no longer known, and this member does nothing more.
+    /// Stop it; a restart reads the disk anew.
+    Halt(DiskError),
+}
+
+/// A message between members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// Consensus.
+    Raft {
+        /// The message.
+        message: Message,
+        /// The payload of each entry that it announces.
+        payloads: Vec<Bytes>,
+    },
+    /// A follower passes a client's write on to its leader.
+    Propose {
+        /// The follower.
+        from: NodeId,
+        /// Whom it takes for the leader.
+        to: NodeId,
+        /// In which term: the leader of another one does not take it.
+        term: Term,
+        /// By which a leader knows a second copy of the same message.
+        ticket: Ticket,
+        /// The encoded request.
+        payload: Bytes,
+    },
+}
+
+/// The timers that a driver keeps for a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// For [`TimerKind::Election`]: randomised, between one and two election timeouts.
+    Election,
+    /// For [`TimerKind::Heartbeat`].
+    Heartbeat,
+    /// Gives up and repeats what waits for too long; a fraction of the retry time.
+    Housekeeping,
+}
+
+/// One member of a cluster.
+///
+/// After a start it does not know how much it had applied, and shown to clients, before. It
+/// therefore confirms one read index of its own before it answers even serializable reads: at one
+/// member, the revision never goes back (etcd's guarantee 11).
+#[derive(Debug)]
+pub struct Member {
+    pub(crate) config: Config,
+    pub(crate) raft: Raft,
+    pub(crate) journal: Journal,
+    pub(crate) store: Store,
+    /// The store reflects all entries up to here.
+    pub(crate) applied: LogIndex,
+    /// Its first own read index was confirmed and is applied.
+    pub(crate) caught_up: bool,
+    pub(crate) proposals: Proposals,
+    pub(crate) reads: Reads,
+    forwards: Forwards,
+    /// Messages that wait for a write to be durable.
+    pub(crate) held: VecDeque<(IoId, PeerMessage)>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) now: Time,
+    housekeeping: bool,
+    halted: bool,
+}
+
+impl Member {
+    pub(crate) fn assemble(config: Config, raft: Raft, journal: Journal, now: Time) -> Member {
+        let first = config.first_request_id;
+        let mut member = Member {
+            proposals: Proposals::new(first),
+            reads: Reads::new(first),
+            forwards: Forwards::default(),
+            config,
+            raft,
+            journal,
+            store: Store::new(),
+            applied: LogIndex::ZERO,
+            caught_up: false,
+            held: VecDeque::new(),
+            outputs: VecDeque::new(),
+            now,
+            housekeeping: false,
+            halted: false,
+        };
+        member.carry_out_effects(LogIndex::ZERO, &[]);
+        member.reads.push(Read::CatchUp);
+        member.finish();
+        member
+    }
+
+    /// Takes one input in, at `now` on the member's own clock. Its outputs wait in
+    /// [`Member::poll`].
+    ///
+    /// # Panics
+    /// If an invariant of ours is broken, or if a committed entry cannot be decoded.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        if self.halted {
+            return;
+        }
+        self.now = now;
+        match input {
+            Input::Peer(PeerMessage::Raft { message, payloads }) => {
+                self.step(Event::Message(message), &payloads);
+            }
+            Input::Peer(PeerMessage::Propose { from, term, ticket, payload, .. }) => {
+                // Who does not lead in that term drops it, and its client hears of a time-out.
+                let leads = self.raft.role() == Role::Leader && self.raft.term() == term;
+                if leads && self.forwards.accept(term, from, ticket) {
+                    self.propose(payload);
+                }
+            }
+            Input::Request { token, request } => self.handle_request(token, request),
+            Input::Timer(Timer::Election) => self.step(Event::Timer(TimerKind::Election), &[]),
+            Input::Timer(Timer::Heartbeat) => self.step(Event::Timer(TimerKind::Heartbeat), &[]),
+            Input::Timer(Timer::Housekeeping) => self.keep_house(),
+            Input::Disk { batch, result: Ok(()) } => self.handle_durable(batch),
+            Input::Disk { result: Err(error), .. } => {
+                // After a failed sync nobody knows which pages are on the disk, and a second sync
+                // would not say (fsyncgate).
+                self.halted = true;
+                self.outputs.push_back(Output::Halt(error));
+                return;
+            }
+        }
+        self.finish();
+    }
+
+    /// Hands one output out. The order is the order in which they are to be begun.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The state of consensus, for invariants and traces.
+    #[must_use]
+    pub fn view(&self) -> ProtocolView<'_> {
+        self.raft.view()
+    }
+
+    /// One entry of the log, in memory.
+    #[must_use]
+    pub fn entry(&self, index: LogIndex) -> Option<&Entry> {
+        self.journal.get(index)
+    }
+
+    /// The first entry that changed since the last call (at first: since the start), so that an
+    /// observer need not look at the whole log after each input.
+    pub fn take_changed_from(&mut self) -> Option<LogIndex> {
+        self.journal.take_changed_from()
+    }
+
+    /// The store reflects all entries up to here.
+    #[must_use]
+    pub fn applied(&self) -> LogIndex {
+        self.applied
+    }
+
+    /// The replicated state.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether it answers serializable reads from its own state (see [`Member`]).
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
+    fn handle_request(&mut self, token: RequestToken, request: Request) {
+        if let Err(error) = self.accept(token, request) {
+            self.reply(token, Err(error));
+        }
+    }
+
+    fn accept(&mut self, token: RequestToken, request: Request) -> Result<(), Error> {
+        self.validate(&request)?;
+        if self.proposals.len() + self.reads.len() >= self.config.max_waiting_requests {
+            return Err(Error::TooManyRequests);
+        }
+        let deadline = Time(self.now.0 + self.config.request_timeout_ns);
+        if request.is_read_only() {
+            if request.is_serializable() && self.caught_up {
+                self.answer_read(token, &request);
+            } else {
+                self.reads.push(Read::Client { token, request, deadline });
+            }
+            return Ok(());
+        }
+        let id = self.proposals.next_id();
+        let payload = codec::encode(self.config.id, id, &request);
+        if payload.len() > self.config.max_request_bytes {
+            return Err(Error::TooLarge);
+        }
+        let leader = self.raft.leader().ok_or(Error::NoLeader)?;
+        self.proposals.wait(id, token, deadline);
+        if leader == self.config.id {
+            self.propose(payload);
+        } else {
+            let (from, term) = (self.config.id, self.raft.term());
+            let ticket = Ticket { process: self.config.first_request_id, number: id.0 };
+            let message = PeerMessage::Propose { from, to: leader, term, ticket, payload };
+            self.outputs.push_back(Output::Send(message));
+        }
+        Ok(())
+    }
+
+    fn validate(&self, request: &Request) -> Result<(), Error> {
+        match request {
+            Request::Range(range) => quorate_mvcc::validate_range(range)?,
+            Request::Put(put) => quorate_mvcc::validate_put(put)?,
+            Request::DeleteRange(delete) => quorate_mvcc::validate_delete_range(delete)?,
+            Request::Txn(txn) => quorate_mvcc::validate_txn(txn, self.config.max_txn_operations)?,
+            Request::Compact(_) => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn answer_read(&mut self, token: RequestToken, request: &Request) {
+        let result = match request {
+            Request::Range(range) => self.store.range(range).map(ResponseBody::Range),
+            Request::Txn(txn) => self.store.txn(txn).map(ResponseBody::Txn),
+            _ => unreachable!("only reads are answered without the log"),
+        };
+        self.reply_from_store(token, result);
+    }
+
+    pub(crate) fn reply_from_store(
+        &mut self,
+        token: RequestToken,
+        result: Result<ResponseBody, quorate_mvcc::Error>,
+    ) {
+        let (member, term) = (self.config.id, self.raft.view().durable.term);
+        let result = result.map(|body| Response { member, term, body }).map_err(Error::Store);
+        self.reply(token, result);
+    }
+
+    fn reply(&mut self, token: RequestToken, result: Result<Response, Error>) {
+        self.outputs.push_back(Output::Reply { token, result });
+    }
+
+    fn handle_durable(&mut self, batch: BatchId) {
+        let written = self.journal.completed(batch);
+        self.step(Event::Persisted(written), &[]);
+        while self.held.front().is_some_and(|(after, _)| after.sequence <= written.sequence) {
+            let (_, message) = self.held.pop_front().expect("there is a front");
+            self.outputs.push_back(Output::Send(message));
+        }
+    }
+
+    fn keep_house(&mut self) {
+        self.housekeeping = false;
+        let mut expired = self.proposals.expire(self.now);
+        expired.extend(self.reads.expire(self.now));
+        for token in expired {
+            self.reply(token, Err(Error::TimedOut));
+        }
+        let before = Time(self.now.0.saturating_sub(self.config.read_retry_ns));
+        if let Some(id) = self.reads.retry(self.now, before) {
+            self.step(Event::Read(id), &[]);
+        }
+    }
+
+    /// What every input ends with: new reads are asked for, confirmed ones answered, and what was
+    /// written goes to the disk.
+    fn finish(&mut self) {
+        self.answer_confirmed_reads();
+        while let Some(id) = self.reads.next_request(self.now) {
+            self.step(Event::Read(id), &[]);
+            self.answer_confirmed_reads();
+        }
+        if let Some((batch, operations)) = self.journal.submit() {
+            self.outputs.push_back(Output::Disk { batch, operations });
+        }
+        let waiting = self.proposals.len() + self.reads.len() > 0;
+        if waiting && !self.housekeeping {
+            self.housekeeping = true;
+            self.outputs.push_back(Output::SetTimer(Timer::Housekeeping));
+        }
+    }
+
+    fn answer_confirmed_reads(&mut self) {
+        for read in self.reads.ready(self.applied) {
+            match read {
+                Read::Client { token, request, .. } => self.answer_read(token, &request),
+                Read::CatchUp => self.caught_up = true,
+            }
+        }
+    }
+}

@@ -58,6 +58,9 @@ pub struct RunOptions {
     /// Worker threads, one if `None`. The counts of states do not depend on it; only one thread
     /// makes every path a shortest one.
     pub threads: Option<NonZeroUsize>,
+    /// The search ends once it has expanded so many states; no limit if `None`. This limits memory
+    /// as well: with two crashes the default model takes 80 MB for 494,102 states.
+    pub state_limit: Option<u64>,
     /// Asked now and then (every thousand states or so); the search ends soon after it first
     /// answers true. This is how a caller that owns a clock sets a time limit.
     pub stop: Option<Arc<dyn Fn() -> bool + Send + Sync>>,

@@ -47,7 +47,7 @@ where
     M::State: Hash + Clone + PartialEq + Send + Sync + 'static,
     M::Action: Clone + PartialEq,
 {
-    let checker = Watched::new(model, options.stop.clone())
+    let checker = Watched::new(model, options)
         .checker()
         .threads(options.threads.map_or(1, NonZeroUsize::get))
         .finish_when(finish_when)
@@ -136,11 +136,12 @@ struct Watched<M: Model> {
     stopped: AtomicBool,
     /// The search is over: only paths are rebuilt now, for which every action has to be there.
     finished: AtomicBool,
+    state_limit: u64,
     stop: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl<M: Model> Watched<M> {
-    fn new(model: M, stop: Option<Arc<dyn Fn() -> bool + Send + Sync>>) -> Watched<M> {
+    fn new(model: M, options: &RunOptions) -> Watched<M> {
         let properties = model.properties();
         assert!(
             properties.len() <= Self::CONDITIONS.len(),
@@ -154,7 +155,8 @@ impl<M: Model> Watched<M> {
             expanded: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             finished: AtomicBool::new(false),
-            stop,
+            state_limit: options.state_limit.unwrap_or(u64::MAX),
+            stop: options.stop.clone(),
         }
     }
 
@@ -210,8 +212,9 @@ impl<M: Model> Watched<M> {
             return false;
         }
         let expanded = self.expanded.fetch_add(1, Relaxed);
+        let asks = expanded.is_multiple_of(STOP_INTERVAL);
         let stops =
-            expanded.is_multiple_of(STOP_INTERVAL) && self.stop.as_ref().is_some_and(|stop| stop());
+            expanded >= self.state_limit || (asks && self.stop.as_ref().is_some_and(|stop| stop()));
         if stops {
             self.stopped.store(true, Relaxed);
         }

@@ -150,3 +150,15 @@ fn every_property_that_always_holds_is_broken_by_some_mistake() {
         CAUGHT.iter().flat_map(|(_, _, names)| names.iter().copied()).collect();
     assert_eq!(broken, always_names());
 }
+
+#[test]
+fn a_limit_of_states_ends_the_search_undecided() {
+    let options = RunOptions { state_limit: Some(1000), ..RunOptions::default() };
+    let report = run("election", &options).expect("the defaults are in bounds");
+    assert_eq!(report.outcome(), Outcome::Undecided);
+    assert!((1000..20_000).contains(&report.unique_states), "{}", report.unique_states);
+
+    let options = RunOptions { state_limit: Some(DEFAULT_UNIQUE_STATES), ..options };
+    let report = run("election", &options).expect("the defaults are in bounds");
+    assert_eq!(report.outcome(), Outcome::Sound, "a limit that suffices limits nothing");
+}

@@ -78,8 +78,9 @@ impl Log {
     /// Appends one entry.
     ///
     /// # Panics
-    /// If the term is below the last one (MonotonicLog).
+    /// If its term is 0, which no leader has, or below the last one (MonotonicLog).
     pub fn append(&mut self, entry: EntryMeta) {
+        assert!(entry.term > Term(0), "no entry is of term 0, in which nobody leads");
         let last_term = self.last_term();
         assert!(
             entry.term >= last_term,
@@ -235,6 +236,12 @@ mod tests {
         other.append(EntryMeta { term: Term(7), size: 1 });
         other.truncate_after(LogIndex(4));
         assert_eq!(log, other);
+    }
+
+    #[test]
+    #[should_panic(expected = "no entry is of term 0")]
+    fn an_entry_of_no_leader_is_not_appended() {
+        Log::new().append(EntryMeta { term: Term(0), size: 0 });
     }
 
     #[test]

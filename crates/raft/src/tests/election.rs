@@ -47,15 +47,19 @@ fn timers_are_set_when_they_are_needed() {
 
 #[test]
 fn a_vote_is_held_back_until_it_is_durable() {
-    let mut group = Group::new(3);
-    group.campaign(N1);
-    assert!(group.network.is_empty(), "a candidate votes for itself before it asks");
-    group.persist(N1);
-    group.deliver_where(to(N2));
-    assert_eq!(group.take_where(from(N2)), [], "the vote is not durable");
-    group.persist(N2);
-    let votes: Vec<_> = group.take_where(from(N2)).iter().map(vote_reply).collect();
-    assert_eq!(votes, [Some(true)]);
+    // Whether the voter has to write the term as well, or knew it before.
+    for known_term in [0, 1] {
+        let disks = vec![Disk::default(), Disk::with_log(known_term, &[]), Disk::default()];
+        let mut group = Group::from_disks(disks, Options::default());
+        group.campaign(N1);
+        assert!(group.network.is_empty(), "a candidate votes for itself before it asks");
+        group.persist(N1);
+        group.deliver_where(to(N2));
+        assert_eq!(group.take_where(from(N2)), [], "the vote is not durable");
+        group.persist(N2);
+        let votes: Vec<_> = group.take_where(from(N2)).iter().map(vote_reply).collect();
+        assert_eq!(votes, [Some(true)]);
+    }
 }
 
 #[test]

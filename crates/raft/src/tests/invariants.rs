@@ -19,10 +19,22 @@ pub(super) struct Invariants {
     members: BTreeMap<NodeId, Memory>,
     /// How much was known to be committed when each read began.
     reads: BTreeMap<ReadId, u64>,
-    /// How many reads were answered.
-    pub(super) reads_answered: usize,
-    /// How often a member became a leader.
+    pub(super) marks: Marks,
+}
+
+/// How often a run reached what makes it worth running.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    /// Terms that had a leader.
     pub(super) elections: usize,
+    /// Entries committed.
+    pub(super) commits: usize,
+    /// Reads answered.
+    pub(super) reads: usize,
+    /// Times that a running member gave up entries of its log.
+    pub(super) truncations: usize,
+    /// Two that think they lead, at the same time; counted in steps.
+    pub(super) rivals: usize,
 }
 
 #[derive(Default)]
@@ -34,6 +46,7 @@ struct Memory {
     commit: LogIndex,
     /// Highest match index of each follower in `term`, if it leads.
     matched: BTreeMap<NodeId, LogIndex>,
+    log: Vec<EntryMeta>,
     answers_seen: usize,
 }
 
@@ -51,6 +64,7 @@ impl Invariants {
         memory.term = Term(0);
         memory.commit = LogIndex::ZERO;
         memory.matched.clear();
+        memory.log.clear();
     }
 
     /// Judges the state after a step.
@@ -65,9 +79,12 @@ impl Invariants {
         for id in group.ids() {
             self.check_reads(group, id);
         }
-        for id in group.leaders() {
+        let leaders = group.leaders();
+        for &id in &leaders {
             self.check_leader(group, id);
         }
+        self.marks.rivals += usize::from(leaders.len() > 1);
+        self.marks.commits = self.committed.len();
         self.check_committed_is_durable(group);
         check_log_matching(group);
     }
@@ -103,6 +120,10 @@ impl Invariants {
         assert!(view.applying <= view.commit && view.commit <= view.log.last_index(), "{id}");
         assert!(view.durable_index <= view.log.last_index(), "{id}");
         assert_eq!(view.applying.0, group.node(id).applied.len() as u64, "{id}");
+        if !log.starts_with(&memory.log) {
+            self.marks.truncations += 1;
+        }
+        memory.log.clone_from(&log);
         let told = view.durable_index.0 as usize;
         let on_disk = group.node(id).disk.log.get(..told);
         assert_eq!(on_disk, Some(&log[..told]), "{id}: what it takes for durable is not");
@@ -137,7 +158,7 @@ impl Invariants {
                 "{read:?} was answered at {index}, but {floor} entries were committed before it"
             );
             assert!(index.0 <= self.committed.len() as u64, "{read:?}: {index} is not committed");
-            self.reads_answered += 1;
+            self.marks.reads += 1;
         }
         memory.answers_seen = answered.len();
     }
@@ -148,7 +169,7 @@ impl Invariants {
         let view = group.view(id);
         assert_eq!(view.role, Role::Leader);
         let log = group.log(id);
-        let elections = &mut self.elections;
+        let elections = &mut self.marks.elections;
         let (leader, last_seen) = self.leaders.entry(view.term).or_insert_with(|| {
             *elections += 1;
             (id, Vec::new())

@@ -375,6 +375,25 @@ fn guarantee_14_hashes_tell_stores_apart_by_every_field() {
 }
 
 #[test]
+fn guarantee_14_hashes_tell_generations_apart_whose_past_is_compacted() {
+    // Key a ends at revision 5 in all, created at 2 or 3 and written two or three times.
+    let pasts = [["a", "b", "a", "a"], ["b", "a", "a", "a"], ["a", "b", "b", "a"]];
+    let mut hashes = std::collections::BTreeSet::new();
+    for past in pasts {
+        let mut store = Store::new();
+        for key in past {
+            store.put(&put(key, "")).expect("valid");
+        }
+        store.delete_range(&delete("b")).expect("valid");
+        store.put(&put("c", "")).expect("valid");
+        compact(&mut store, 7).expect("revision 7 exists");
+        assert_eq!(store.range(&everything()).expect("valid").count, 2);
+        hashes.insert(store.hash_kv(None).expect("readable").hash);
+    }
+    assert_eq!(hashes.len(), pasts.len());
+}
+
+#[test]
 fn conditions_compare_as_in_etcd() {
     use CompareResult::{Equal, Greater, Less, NotEqual};
     use CompareTarget::{CreateRevision, Lease, ModRevision, Value, Version};

@@ -38,3 +38,6 @@ mod writer;
 pub use error::{Corruption, WalError};
 pub use recovery::{Recovered, TornTail};
 pub use writer::{Wal, WalOptions};
+
+#[cfg(test)]
+mod tests;

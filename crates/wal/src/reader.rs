@@ -188,8 +188,10 @@ fn length_field(data: &[u8], at: usize) -> u64 {
 fn intact_record(data: &[u8], at: usize, chain: Option<u32>) -> Option<usize> {
     let bytes = data.get(at + LENGTH_BYTES..)?;
     let record = record::parse(bytes)?;
-    RecordType::from_number(record.kind)?;
-    (record.checksum(chain?, bytes) == record.crc).then_some(record.len)
+    let kind = RecordType::from_number(record.kind)?;
+    // The checksum says nothing of a checksum record's own end, so that half a seal is one.
+    let whole = kind != RecordType::Checksum || seal::read(&record, bytes).is_some();
+    (whole && record.checksum(chain?, bytes) == record.crc).then_some(record.len)
 }
 
 /// Whether a sector that `at..end` touches is zero from `at` on. A batch never leaves one so that

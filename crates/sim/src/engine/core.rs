@@ -218,26 +218,33 @@ impl<M: Clone> Core<M> {
         self.queue.push(base.saturating_add(delay), Event::Message(envelope));
     }
 
-    /// Decides whether a message that arrives may be handled now.
-    pub(crate) fn arrive(&mut self, envelope: Envelope<M>) -> Option<Envelope<M>> {
+    /// Whether a message that arrives is dropped, because its receiver is down or its link blocked.
+    pub(crate) fn drops(&mut self, envelope: &Envelope<M>) -> bool {
         let (from, to) = (envelope.from, envelope.to);
-        let why_not = if !self.processes[to.index()].running {
+        let why = if !self.processes[to.index()].running {
             Count::MessageToDownNode
         } else if self.link(from, to).is_blocked() {
             self.feel(|fault| fault.blocks(from, to));
             Count::MessageBlocked
         } else {
-            return Some(envelope);
+            return false;
         };
-        self.counters.one(why_not);
+        self.counters.one(why);
         let (now, number) = (self.now.as_nanos(), envelope.number);
         self.record(|| {
             json!({
-                "time": now, "event": "dropped", "why": why_not.name(),
+                "time": now, "event": "dropped", "why": why.name(),
                 "from": from, "to": to, "number": number,
             })
         });
-        None
+        true
+    }
+
+    /// Whether a running process may handle an input at once: it does not stand still, and nothing
+    /// waits before.
+    pub(crate) fn is_ready(&self, node: NodeId) -> bool {
+        let process = &self.processes[node.index()];
+        !process.is_paused() && process.waiting.is_empty()
     }
 
     /// Counts what a handled message shows of the network's mischief.

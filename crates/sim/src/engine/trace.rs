@@ -102,7 +102,8 @@ impl<M> Recorder<M> {
     }
 
     /// Begins a step's line. It stands there even if the process panics in the middle.
-    pub(crate) fn begin(&mut self, step: &Step, message: Option<Value>) {
+    #[cold]
+    pub(crate) fn begin(&mut self, step: &Step) {
         let mut line = Map::new();
         line.insert("step".into(), step.index.into());
         line.insert("time".into(), step.time.as_nanos().into());
@@ -121,10 +122,12 @@ impl<M> Recorder<M> {
         if let Value::Object(details) = details {
             line.extend(details);
         }
-        if let Some(message) = message {
-            line.insert("message".into(), message);
-        }
         self.lines.push(Value::Object(line));
+    }
+
+    /// Adds the message that the step handles to the line that was begun last.
+    pub(crate) fn message(&mut self, message: Value) {
+        self.last_line().insert("message".into(), message);
     }
 
     /// Completes the line that was begun last with what came of the step.
@@ -141,9 +144,7 @@ impl<M> Recorder<M> {
             .collect();
         let notes = std::mem::take(&mut self.notes);
         let marks = std::mem::take(&mut self.marks);
-        let Some(Value::Object(line)) = self.lines.last_mut() else {
-            unreachable!("a step's line is ended after it was begun");
-        };
+        let line = self.last_line();
         if let Some(state) = state {
             line.insert("state".into(), state);
         }
@@ -153,6 +154,13 @@ impl<M> Recorder<M> {
             if list.as_array().is_some_and(|list| !list.is_empty()) {
                 line.insert(name.into(), list);
             }
+        }
+    }
+
+    fn last_line(&mut self) -> &mut Map<String, Value> {
+        match self.lines.last_mut() {
+            Some(Value::Object(line)) => line,
+            _ => unreachable!("a step's line is added to after it was begun"),
         }
     }
 }

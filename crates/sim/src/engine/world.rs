@@ -199,10 +199,17 @@ impl<S: System> World<S> {
 
     fn carry_out(&mut self, event: Event<S::Message>) -> Result<(), Stop<S::Violation>> {
         match event {
-            Event::Message(envelope) => match self.core.arrive(envelope) {
-                Some(envelope) => self.offer(envelope.to, Pending::Message(envelope)),
-                None => Ok(()),
-            },
+            Event::Message(envelope) => {
+                if self.core.drops(&envelope) {
+                    return Ok(());
+                }
+                // Straight to the process where it is ready: messages are most of the events, and
+                // each move of one costs.
+                match self.core.is_ready(envelope.to) {
+                    true => self.handle_message(envelope),
+                    false => self.offer(envelope.to, Pending::Message(envelope)),
+                }
+            }
             Event::Timer { node, entry } => {
                 let now = self.core.now;
                 let process = &mut self.core.processes[node.index()];
@@ -239,11 +246,10 @@ impl<S: System> World<S> {
         node: NodeId,
         pending: Pending<S::Message>,
     ) -> Result<(), Stop<S::Violation>> {
-        let process = &mut self.core.processes[node.index()];
-        if !process.is_paused() && process.waiting.is_empty() {
+        if self.core.is_ready(node) {
             return self.handle(node, pending);
         }
-        process.waiting.push_back(pending);
+        self.core.processes[node.index()].waiting.push_back(pending);
         self.core.feel(|fault| matches!(fault, Fault::Pause { node: n, .. } if *n == node));
         Ok(())
     }
@@ -275,7 +281,7 @@ impl<S: System> World<S> {
         if incarnation > 1 {
             self.core.counters.one(Count::Restart);
         }
-        let step = self.begin_step(node, Cause::Boot { incarnation }, 0, None)?;
+        let step = self.begin_step(node, Cause::Boot { incarnation }, 0)?;
         let process = self.system.boot(&mut Io::new(&mut self.core, node, true));
         self.nodes[node.index()] = Some(process);
         self.end_step(step)
@@ -286,16 +292,8 @@ impl<S: System> World<S> {
         node: NodeId,
         pending: Pending<S::Message>,
     ) -> Result<(), Stop<S::Violation>> {
-        let (cause, digest, described, input) = match pending {
-            Pending::Message(envelope) => {
-                self.core.count_handled(&envelope);
-                let Envelope { from, number, message, .. } = envelope;
-                let digest = self.system.message_digest(&message);
-                let recording = self.core.recorder.is_some();
-                let described = recording.then(|| self.system.describe_message(&message));
-                let cause = Cause::Message { from, number };
-                (cause, digest, described, Input::Message { from, message })
-            }
+        match pending {
+            Pending::Message(envelope) => self.handle_message(envelope),
             Pending::Timer(timer) => {
                 let now = self.core.now;
                 let process = &mut self.core.processes[node.index()];
@@ -304,26 +302,45 @@ impl<S: System> World<S> {
                     return Ok(());
                 }
                 self.core.counters.one(Count::Timer);
-                (Cause::Timer(timer), 0, None, Input::Timer(timer))
+                let step = self.begin_step(node, Cause::Timer(timer), 0)?;
+                self.run_process(step, Input::Timer(timer))
             }
             Pending::Disk { token, result } => {
                 let digest = token.wrapping_mul(2) | u64::from(result.is_err());
-                (Cause::Disk { token }, digest, None, Input::Disk { token, result })
+                let step = self.begin_step(node, Cause::Disk { token }, digest)?;
+                self.run_process(step, Input::Disk { token, result })
             }
-        };
-        let step = self.begin_step(node, cause, digest, described)?;
-        let process = self.nodes[node.index()].as_mut().expect("only a running process is offered");
-        self.system.handle(process, input, &mut Io::new(&mut self.core, node, false));
+        }
+    }
+
+    fn handle_message(&mut self, envelope: Envelope<S::Message>) -> Result<(), Stop<S::Violation>> {
+        self.core.count_handled(&envelope);
+        let Envelope { from, to, number, message, .. } = envelope;
+        let digest = self.system.message_digest(&message);
+        let step = self.begin_step(to, Cause::Message { from, number }, digest)?;
+        if self.core.recorder.is_some() {
+            self.record_message(&message);
+        }
+        self.run_process(step, Input::Message { from, message })
+    }
+
+    fn run_process(
+        &mut self,
+        step: Step,
+        input: Input<S::Message>,
+    ) -> Result<(), Stop<S::Violation>> {
+        let process = self.nodes[step.node.index()].as_mut().expect("only a running process runs");
+        self.system.handle(process, input, &mut Io::new(&mut self.core, step.node, false));
         self.end_step(step)
     }
 
     /// Counts a step against the budget and enters it into the trace.
+    #[inline]
     fn begin_step(
         &mut self,
         node: NodeId,
         cause: Cause,
         digest: u64,
-        message: Option<Value>,
     ) -> Result<Step, Stop<S::Violation>> {
         if self.steps >= self.event_budget {
             return Err(Stop::EventBudget { budget: self.event_budget, at: self.core.now });
@@ -333,24 +350,39 @@ impl<S: System> World<S> {
         self.last_step = Some(step);
         self.core.hash.mix_step(&step, digest);
         if let Some(recorder) = &mut self.core.recorder {
-            recorder.begin(&step, message);
+            recorder.begin(&step);
         }
         Ok(step)
     }
 
     /// Completes the step's trace line and lets the system look.
+    #[inline]
     fn end_step(&mut self, step: Step) -> Result<(), Stop<S::Violation>> {
-        if let Some(recorder) = &mut self.core.recorder {
-            let system = &self.system;
-            let node = self.nodes[step.node.index()].as_ref();
-            let state = node.map(|node| system.describe_node(node));
-            recorder.end(state, |message| system.describe_message(message));
+        if self.core.recorder.is_some() {
+            self.record_outcome(step.node);
         }
         let view = View { nodes: &self.nodes, core: &self.core };
         match self.system.observe(&step, &view) {
             Ok(()) => Ok(()),
             Err(violation) => Err(Stop::Violation { step, violation }),
         }
+    }
+
+    #[cold]
+    fn record_message(&mut self, message: &S::Message) {
+        let described = self.system.describe_message(message);
+        let recorder = self.core.recorder.as_mut();
+        recorder.expect("called only while recording").message(described);
+    }
+
+    #[cold]
+    fn record_outcome(&mut self, node: NodeId) {
+        let system = &self.system;
+        let state = self.nodes[node.index()].as_ref().map(|node| system.describe_node(node));
+        let recorder = self.core.recorder.as_mut();
+        recorder
+            .expect("called only while recording")
+            .end(state, |message| system.describe_message(message));
     }
 
     fn record_fault(&mut self, event: &'static str, fault: &ScheduledFault) {

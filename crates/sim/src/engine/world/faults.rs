@@ -92,7 +92,7 @@ impl<S: System> World<S> {
             self.core.feel_one(index);
         }
         for (node, cause) in hit {
-            let step = self.begin_step(node, cause, 0, None)?;
+            let step = self.begin_step(node, cause, 0)?;
             self.end_step(step)?;
         }
         Ok(())

@@ -13,7 +13,9 @@
 //! # The driver's contract
 //! 1. After each [`Raft::handle`], drain [`Raft::poll`] before the next event.
 //! 2. Carry out [`Effect::Persist`] in the order given, and report each with
-//!    [`Event::Persisted`] once it is durable. They may be written together (group commit).
+//!    [`Event::Persisted`] once it is durable. They may be written together (group commit). What
+//!    a crash leaves of them is a prefix: within one write the entries in order, then the hard
+//!    state.
 //! 3. Hold an [`Effect::Send`] back until the write that its `after` names is durable. A message
 //!    whose write is lost in a crash is never sent.
 //! 4. Deliver messages at most with the damage that a network does: loss, duplication, delay and

@@ -62,13 +62,6 @@ pub enum InvalidState {
         /// The last index of the log.
         last_index: LogIndex,
     },
-    /// The log holds entries of a term that the hard state does not know.
-    TermBelowLog {
-        /// The hard state's term.
-        term: Term,
-        /// The last entry's term.
-        last_term: Term,
-    },
 }
 
 impl fmt::Display for InvalidState {
@@ -80,12 +73,6 @@ impl fmt::Display for InvalidState {
                 write!(
                     f,
                     "the hard state says that {commit} entries are committed, but the log ends at {last_index}"
-                )
-            }
-            InvalidState::TermBelowLog { term, last_term } => {
-                write!(
-                    f,
-                    "the hard state is of term {term}, but the log's last entry is of term {last_term}"
                 )
             }
         }
@@ -145,7 +132,12 @@ struct Pending {
 }
 
 impl Raft {
-    /// A member as it comes up: a follower that waits for a leader.
+    /// A member as it comes up: a follower that waits for a leader. Effects wait in
+    /// [`Raft::poll`] from the start: a timer, and what is known to be committed.
+    ///
+    /// The log may be of a later term than the hard state: a crash that tore the write of both
+    /// has left entries alone. Then nobody was told of a vote in that term, and the member takes
+    /// part in it as one that has not voted.
     ///
     /// # Errors
     /// If the state is not one that this protocol can have written.
@@ -162,12 +154,6 @@ impl Raft {
             return Err(InvalidState::CommitPastEnd {
                 commit: hard_state.commit,
                 last_index: log.last_index(),
-            });
-        }
-        if hard_state.term < log.last_term() {
-            return Err(InvalidState::TermBelowLog {
-                term: hard_state.term,
-                last_term: log.last_term(),
             });
         }
         assert!(
@@ -188,7 +174,10 @@ impl Raft {
             effects: VecDeque::new(),
             pending: Pending::default(),
         };
-        raft.pending.set_election_timer = true;
+        if raft.log.last_term() > raft.term {
+            raft.enter_term(raft.log.last_term());
+        }
+        raft.reset_election_timer();
         raft.flush();
         Ok(raft)
     }

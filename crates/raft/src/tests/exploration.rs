@@ -43,10 +43,12 @@ enum Step {
     Read {
         member: usize,
     },
-    /// Of its pending writes the first few survive. It comes up at once, or later.
+    /// Of its pending writes the first few survive, and of the next one so many entries. It comes
+    /// up at once, or later.
     Crash {
         member: usize,
         survivors: usize,
+        torn: usize,
         restart: bool,
     },
     Restart {
@@ -74,9 +76,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => member.clone().prop_map(|leader| Step::HeartbeatTimeout { leader }),
         6 => (member.clone(), 1u32..4).prop_map(|(leader, count)| Step::Propose { leader, count }),
         6 => member.clone().prop_map(|member| Step::Read { member }),
-        2 => (member.clone(), 0usize..4, any::<bool>()).prop_map(|(member, survivors, restart)| {
-            Step::Crash { member, survivors, restart }
-        }),
+        2 => (member.clone(), 0usize..4, 0usize..3, any::<bool>())
+            .prop_map(|(member, survivors, torn, restart)| {
+                Step::Crash { member, survivors, torn, restart }
+            }),
         3 => member.prop_map(|member| Step::Restart { member }),
         14 => (1u8..32, 1u8..6).prop_map(|(members, rounds)| Step::Flow { members, rounds }),
     ];
@@ -150,10 +153,10 @@ impl Walk {
                     self.read(member);
                 }
             }
-            Step::Crash { member, survivors, restart } => {
+            Step::Crash { member, survivors, torn, restart } => {
                 let member = self.member(member);
                 if self.group.is_up(member) {
-                    self.group.crash(member, survivors);
+                    self.group.crash_tearing(member, survivors, torn);
                     self.check();
                 }
                 if restart {

@@ -267,9 +267,23 @@ impl Group {
 
     /// A crash: of the writes under way the first `survivors` are found on the disk later.
     pub(super) fn crash(&mut self, id: NodeId, survivors: usize) {
+        self.crash_tearing(id, survivors, 0);
+    }
+
+    /// A crash that leaves, in addition, the first `entries` entries of the next write, without
+    /// its hard state.
+    pub(super) fn crash_tearing(&mut self, id: NodeId, survivors: usize, entries: usize) {
         let node = self.node_mut(id);
-        for write in node.writes.drain(..).take(survivors) {
+        for write in node.writes.drain(..survivors.min(node.writes.len())) {
             node.disk.write(write);
+        }
+        if let Some(mut torn) = node.writes.pop_front()
+            && let Some((_, written)) = &mut torn.entries
+            && entries > 0
+        {
+            written.truncate(entries);
+            torn.hard_state = None;
+            node.disk.write(torn);
         }
         node.writes.clear();
         node.raft = None;

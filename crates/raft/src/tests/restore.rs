@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::group::{Group, N1, N2, N3, is_append};
 use crate::{
-    EntryMeta, Event, HardState, InvalidState, Log, LogIndex, NodeId, Options, Raft, Restored,
-    Role, Term,
+    Effect, EntryMeta, Event, HardState, InvalidState, Log, LogIndex, NodeId, Options, Raft,
+    Restored, Role, Term,
 };
 
 fn restored() -> Restored {
@@ -37,7 +37,7 @@ fn a_member_comes_up_as_a_follower_with_what_its_disk_held() {
 #[test]
 fn impossible_states_are_refused_and_named() {
     type Case = (fn(&mut Restored), InvalidState, &'static str);
-    let cases: [Case; 4] = [
+    let cases: [Case; 3] = [
         (
             |state| state.voters = vec![N1, N3],
             InvalidState::NotAVoter(N2),
@@ -53,11 +53,6 @@ fn impossible_states_are_refused_and_named() {
             InvalidState::CommitPastEnd { commit: LogIndex(4), last_index: LogIndex(3) },
             "4 entries are committed, but the log ends at 3",
         ),
-        (
-            |state| state.hard_state.term = Term(1),
-            InvalidState::TermBelowLog { term: Term(1), last_term: Term(2) },
-            "term 1, but the log's last entry is of term 2",
-        ),
     ];
     for (spoil, expected, message) in cases {
         let mut state = restored();
@@ -69,10 +64,25 @@ fn impossible_states_are_refused_and_named() {
 }
 
 #[test]
+fn a_torn_write_leaves_a_log_of_a_later_term_than_the_hard_state() {
+    let mut state = restored();
+    state.hard_state.term = Term(1);
+    let mut raft = Raft::new(state).expect("a valid state");
+    let view = raft.view();
+    assert_eq!((view.term, view.vote), (Term(2), None), "the vote was one of term 1");
+    assert_eq!(view.durable.term, Term(1));
+    let written = std::iter::from_fn(|| raft.poll()).find_map(|effect| match effect {
+        Effect::Persist { hard_state, entries: None, .. } => hard_state,
+        _ => None,
+    });
+    let expected = HardState { term: Term(2), vote: None, commit: LogIndex(2) };
+    assert_eq!(written, Some(expected), "before anything is said in that term");
+}
+
+#[test]
 fn the_bounds_themselves_are_valid() {
     let mut state = restored();
     state.hard_state.commit = LogIndex(3);
-    state.hard_state.term = Term(2);
     assert!(Raft::new(state).is_ok());
     let fresh = Restored {
         id: NodeId(9),

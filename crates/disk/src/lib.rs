@@ -1,1 +1,269 @@
-//! The production disk: the Disk seam over real files. The only crate of the core's side that touches std::fs.
+//! The production disk: the [`Disk`] seam over real files.
+//!
+//! Owns real I/O and nothing above it: no format, no retry, no thread. The only crate of the
+//! core's side that touches files. It keeps the promises of [`quorate_wal::disk`] where the file
+//! system keeps those of POSIX: `fdatasync` makes a file's content and size durable, `fsync` of a
+//! directory its names, and a rename replaces atomically.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the production disk is what touches files"
+)]
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use quorate_wal::disk::{Disk, DiskError, DiskPath};
+use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::io::Errno;
+
+/// How many files are kept open between operations.
+const OPEN_FILES: usize = 64;
+
+/// Why a folder cannot serve as a disk.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process uses it.
+    #[error(
+        "{root}: in use by another process, which holds its lock; stop that one, or choose \
+         another data directory"
+    )]
+    Locked {
+        /// The folder.
+        root: PathBuf,
+    },
+    /// The operating system failed.
+    #[error("{root}: cannot be opened as a data directory: {source}")]
+    Io {
+        /// The folder.
+        root: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Real files under one root folder, which is locked against other processes as long as this
+/// lives.
+#[derive(Debug)]
+pub struct FsDisk {
+    root: PathBuf,
+    /// Holds the lock.
+    _root: File,
+    /// Files that were written to, so that writing and syncing do not look names up.
+    open: BTreeMap<DiskPath, File>,
+}
+
+impl FsDisk {
+    /// Takes a folder as a disk, creating it if need be.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] if another process, or another `FsDisk`, has it.
+    pub fn open(root: impl Into<PathBuf>) -> Result<FsDisk, OpenError> {
+        let root = root.into();
+        let opened = create_durably(&root).and_then(|()| File::open(&root));
+        let handle = match opened {
+            Ok(handle) => handle,
+            Err(source) => return Err(OpenError::Io { root, source }),
+        };
+        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(FsDisk { root, _root: handle, open: BTreeMap::new() }),
+            Err(Errno::WOULDBLOCK) => Err(OpenError::Locked { root }),
+            Err(errno) => Err(OpenError::Io { root, source: errno.into() }),
+        }
+    }
+
+    fn real(&self, path: &DiskPath) -> PathBuf {
+        // A `DiskPath` cannot be absolute or lead upwards.
+        self.root.join(path.as_str())
+    }
+
+    /// Runs `read` on a file that need not be kept open.
+    fn reading<T>(
+        &self,
+        path: &DiskPath,
+        operation: &'static str,
+        read: impl FnOnce(&File) -> io::Result<T>,
+    ) -> Result<T, DiskError> {
+        match self.open.get(path) {
+            Some(file) => read(file),
+            None => File::open(self.real(path)).and_then(|file| read(&file)),
+        }
+        .map_err(|error| told(path, operation, &error))
+    }
+
+    fn writing<T>(
+        &mut self,
+        path: &DiskPath,
+        operation: &'static str,
+        write: impl FnOnce(&File) -> io::Result<T>,
+    ) -> Result<T, DiskError> {
+        let done = match self.open.get(path) {
+            Some(file) => write(file),
+            None => OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(self.real(path))
+                .and_then(|file| write(self.keep(path, file))),
+        };
+        done.map_err(|error| told(path, operation, &error))
+    }
+
+    fn keep(&mut self, path: &DiskPath, file: File) -> &File {
+        if self.open.len() >= OPEN_FILES {
+            self.open.pop_first();
+        }
+        self.open.insert(path.clone(), file);
+        &self.open[path]
+    }
+}
+
+/// Creates a folder and those above it, each of them durably.
+fn create_durably(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = match folder.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    create_durably(above)?;
+    match std::fs::create_dir(folder) {
+        // Somebody else may have been quicker.
+        Err(_) if folder.is_dir() => {}
+        done => done?,
+    }
+    File::open(above)?.sync_all()
+}
+
+/// An error of the operating system as the seam tells it.
+fn told(path: &DiskPath, operation: &'static str, error: &io::Error) -> DiskError {
+    let path = path.clone();
+    match error.kind() {
+        io::ErrorKind::NotFound => DiskError::NotFound { path },
+        io::ErrorKind::AlreadyExists => DiskError::AlreadyExists { path },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::NoSpace { path },
+        _ => DiskError::Io { path, operation, message: error.to_string() },
+    }
+}
+
+impl Disk for FsDisk {
+    fn list(&self, dir: &DiskPath) -> Result<Vec<DiskPath>, DiskError> {
+        let list = || -> io::Result<Vec<DiskPath>> {
+            let mut names = Vec::new();
+            for found in std::fs::read_dir(self.real(dir))? {
+                let found = found?;
+                // A name that is not UTF-8 is nobody's here.
+                if let (true, Ok(name)) =
+                    (found.file_type()?.is_file(), found.file_name().into_string())
+                {
+                    names.push(dir.join(&name));
+                }
+            }
+            names.sort_unstable();
+            Ok(names)
+        };
+        list().map_err(|error| told(dir, "list the directory", &error))
+    }
+
+    fn len(&self, file: &DiskPath) -> Result<u64, DiskError> {
+        self.reading(file, "look up the file's length", |real| Ok(real.metadata()?.len()))
+    }
+
+    fn read(&self, file: &DiskPath, offset: u64, len: usize) -> Result<Bytes, DiskError> {
+        self.reading(file, "read the file", |real| {
+            let left = real.metadata()?.len().saturating_sub(offset);
+            let len = len.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let mut bytes = vec![0; len];
+            let mut filled = 0;
+            while filled < len {
+                match real.read_at(&mut bytes[filled..], offset + filled as u64) {
+                    Ok(0) => break,
+                    Ok(read) => filled += read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            bytes.truncate(filled);
+            Ok(Bytes::from(bytes))
+        })
+    }
+
+    fn create_dir(&mut self, dir: &DiskPath) -> Result<(), DiskError> {
+        match std::fs::create_dir(self.real(dir)) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists && self.real(dir).is_dir() =>
+            {
+                Ok(())
+            }
+            done => done.map_err(|error| told(dir, "create the directory", &error)),
+        }
+    }
+
+    fn create(&mut self, file: &DiskPath) -> Result<(), DiskError> {
+        let created =
+            OpenOptions::new().read(true).write(true).create_new(true).open(self.real(file));
+        let real = created.map_err(|error| told(file, "create the file", &error))?;
+        self.keep(file, real);
+        Ok(())
+    }
+
+    fn set_len(&mut self, file: &DiskPath, len: u64) -> Result<(), DiskError> {
+        self.writing(file, "set the file's length", |real| {
+            let now = real.metadata()?.len();
+            if len > now {
+                // Really allocated, so that a full disk shows here and not in the middle of a
+                // batch, and a later sync has less to do.
+                match rustix::fs::fallocate(real, FallocateFlags::empty(), now, len - now) {
+                    Ok(()) => return Ok(()),
+                    Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            real.set_len(len)
+        })
+    }
+
+    fn write(&mut self, file: &DiskPath, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.writing(file, "write to the file", |real| real.write_all_at(data, offset))
+    }
+
+    fn sync(&mut self, file: &DiskPath) -> Result<(), DiskError> {
+        self.writing(file, "sync the file", File::sync_data)
+    }
+
+    fn sync_dir(&mut self, dir: &DiskPath) -> Result<(), DiskError> {
+        File::open(self.real(dir))
+            .and_then(|real| real.sync_all())
+            .map_err(|error| told(dir, "sync the directory", &error))
+    }
+
+    fn rename(&mut self, from: &DiskPath, to: &DiskPath) -> Result<(), DiskError> {
+        self.len(from)?;
+        if from.parent() != to.parent() {
+            return Err(DiskError::InvalidPath {
+                path: to.as_str().to_owned(),
+                reason: "a rename must stay in its directory",
+            });
+        }
+        std::fs::rename(self.real(from), self.real(to))
+            .map_err(|error| told(from, "rename the file", &error))?;
+        self.open.remove(to);
+        if let Some(file) = self.open.remove(from) {
+            self.keep(to, file);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, file: &DiskPath) -> Result<(), DiskError> {
+        self.open.remove(file);
+        std::fs::remove_file(self.real(file)).map_err(|error| told(file, "remove the file", &error))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The promises of the seam, and a log, on real files.
+
+use std::path::Path;
+
+use quorate_proto::raftpb::{Entry, HardState};
+use quorate_wal::disk::{DiskOp, conformance};
+use quorate_wal::{Wal, WalError, WalOptions};
+use tempfile::TempDir;
+
+use super::*;
+
+const SMALL: WalOptions = WalOptions { segment_bytes: 4096 };
+
+fn path(name: &str) -> DiskPath {
+    DiskPath::new(name).expect("a valid name")
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn disk(folder: &TempDir) -> FsDisk {
+    FsDisk::open(folder.path()).expect("nobody else has it")
+}
+
+fn entry(index: u64) -> Entry {
+    let data = Bytes::from(vec![index as u8; 500]);
+    Entry { term: 1, index, data: Some(data), ..Entry::default() }
+}
+
+#[test]
+fn conforms() {
+    let mut folders = Vec::new();
+    conformance::run(|| {
+        folders.push(folder());
+        disk(folders.last().expect("just pushed"))
+    });
+}
+
+#[test]
+fn a_root_is_created_with_the_folders_above_it() {
+    let folder = folder();
+    let root = folder.path().join("a/b/c");
+    let mut disk = FsDisk::open(&root).expect("it can be created");
+    disk.create(&path("f")).expect("an empty disk");
+    assert!(root.join("f").is_file());
+}
+
+#[test]
+fn a_root_has_one_user_at_a_time() {
+    let folder = folder();
+    let first = disk(&folder);
+    let second = FsDisk::open(folder.path());
+    assert!(matches!(second, Err(OpenError::Locked { .. })), "{second:?}");
+    drop(first);
+    disk(&folder);
+}
+
+#[test]
+fn a_root_that_is_a_file_is_refused() {
+    let folder = folder();
+    let root = folder.path().join("f");
+    std::fs::write(&root, b"").expect("room");
+    for root in [&root, &root.join("below")] {
+        assert!(matches!(FsDisk::open(root), Err(OpenError::Io { .. })));
+    }
+}
+
+#[test]
+fn folders_and_foreign_names_are_not_listed_as_files() {
+    let folder = folder();
+    let mut disk = disk(&folder);
+    disk.create_dir(&path("d")).expect("an empty disk");
+    disk.create(&path("f")).expect("a free name");
+    assert_eq!(disk.list(&DiskPath::root()), Ok(vec![path("f")]));
+}
+
+#[test]
+fn more_files_than_are_kept_open_are_all_written_to() {
+    let folder = folder();
+    let mut disk = disk(&folder);
+    let names: Vec<_> = (0..OPEN_FILES * 2).map(|n| path(&format!("{n:03}"))).collect();
+    for name in &names {
+        disk.create(name).expect("a free name");
+    }
+    for round in 0..3 {
+        for name in &names {
+            disk.write(name, round, b"x").expect("room");
+            disk.sync(name).expect("the file is there");
+        }
+    }
+    assert!(disk.open.len() <= OPEN_FILES);
+    for name in &names {
+        assert_eq!(disk.read(name, 0, 10), Ok(Bytes::from_static(b"xxx")));
+    }
+}
+
+#[test]
+fn preallocated_space_is_really_allocated() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = folder();
+    let mut disk = disk(&folder);
+    disk.create(&path("f")).expect("an empty disk");
+    disk.set_len(&path("f"), 1 << 20).expect("room");
+    let real = std::fs::metadata(folder.path().join("f")).expect("it is there");
+    assert_eq!(real.len(), 1 << 20);
+    assert!(real.blocks() * 512 >= 1 << 20, "{} blocks", real.blocks());
+}
+
+/// Appends entries one batch each, and opens the log again, as another process would.
+#[test]
+fn a_log_grows_over_segments_and_reopenings() {
+    let folder = folder();
+    let mut expected = Vec::new();
+    let mut created = false;
+    for round in 0..4_u64 {
+        let mut disk = disk(&folder);
+        let mut wal = if created {
+            let recovered = Wal::open(&mut disk, &path("wal"), SMALL).expect("a valid log");
+            assert_eq!(recovered.entries, expected);
+            assert_eq!(recovered.hard_state.commit, round * 10);
+            assert_eq!(recovered.repaired, None);
+            recovered.wal
+        } else {
+            created = true;
+            Wal::create(&mut disk, &path("wal"), Bytes::from_static(b"me"), SMALL)
+                .expect("an empty disk")
+        };
+        for index in round * 10 + 1..=round * 10 + 10 {
+            wal.append(Some(HardState { term: 1, vote: 1, commit: index }), [entry(index)]);
+            DiskOp::execute_all(&wal.take_ops(), &mut disk).expect("a healthy disk");
+            expected.push(entry(index));
+        }
+    }
+    let segments = disk(&folder).list(&path("wal")).expect("the log's directory");
+    assert!(segments.len() >= 5, "{segments:?}");
+}
+
+/// One batch of two entries behind two others; the file, and where the batch begins and ends.
+fn last_batch(folder: &Path) -> (PathBuf, u64, u64) {
+    let mut disk = FsDisk::open(folder).expect("nobody else has it");
+    let mut wal = Wal::create(&mut disk, &path("wal"), Bytes::new(), SMALL).expect("an empty disk");
+    wal.append(None, [entry(1), entry(2)]);
+    DiskOp::execute_all(&wal.take_ops(), &mut disk).expect("a healthy disk");
+    wal.append(None, [entry(3), entry(4)]);
+    let ops = wal.take_ops();
+    DiskOp::execute_all(&ops, &mut disk).expect("a healthy disk");
+    let DiskOp::Write { file, offset, data } = &ops[0] else {
+        panic!("{ops:?}");
+    };
+    (folder.join(file.as_str()), *offset, offset + data.len() as u64)
+}
+
+#[test]
+fn a_torn_batch_is_repaired_and_damage_refused() {
+    for (at_end, repaired) in [(true, true), (false, false)] {
+        let folder = folder();
+        let (file, start, end) = last_batch(folder.path());
+        // The sectors that only the last batch touches, or one in the middle of the first.
+        let first = if at_end { start.next_multiple_of(512) } else { 512 };
+        let lost = if at_end { end - first } else { 512 };
+        let real = OpenOptions::new().write(true).open(&file).expect("the segment");
+        real.write_all_at(&vec![0; lost as usize], first).expect("room");
+        let opened = Wal::open(&mut disk(&folder), &path("wal"), SMALL);
+        if repaired {
+            let recovered = opened.expect("a torn log");
+            assert!((2..4).contains(&recovered.entries.len()));
+            let torn = recovered.repaired.expect("was torn");
+            let mut zeros = vec![1; torn.bytes as usize];
+            let real = File::open(&file).expect("the segment");
+            real.read_exact_at(&mut zeros, torn.offset).expect("within the segment");
+            assert!(zeros.iter().all(|byte| *byte == 0));
+        } else {
+            assert!(matches!(opened, Err(WalError::Corrupt { .. })), "{opened:?}");
+        }
+    }
+}

@@ -46,6 +46,17 @@ fn a_run_is_a_function_of_its_seed() {
 }
 
 #[test]
+fn a_run_is_the_same_on_every_machine_and_in_every_build() {
+    // When this number changes, seeds and repro files of before no longer replay: a change to be
+    // made on purpose only.
+    let network = NetworkConfig::default();
+    let mut world = probe(WorldConfig { network, ..config(4) }, chatter);
+    world.inject(scheduled(300, crash(n(1), 100))).expect("a fault that fits");
+    world.run_until(WorldTime::from_secs(10)).expect("nothing is wrong");
+    assert_eq!(world.trace_hash().to_string(), "802d166f674e9012");
+}
+
+#[test]
 fn recording_a_trace_changes_nothing_of_the_run() {
     let run = |record: bool| {
         let mut world = probe(config(4), chatter);

@@ -246,3 +246,62 @@ fn healing_some_nodes_heals_them_their_links_and_nothing_else() {
     assert_eq!((0..4).map(|node| world.view().incarnation(n(node))).max(), Some(2));
     assert!(handled(&world, 3, 2, (2_000, 200_000)) > 19_000);
 }
+
+/// What the clocks of four nodes show.
+fn clocks(world: &World<Probe>) -> Vec<LocalTime> {
+    (0..4).map(|node| world.view().local_time(n(node))).collect()
+}
+
+/// A fault of any kind, on any of four nodes, that overlaps with others as it happens.
+fn any_fault(chance: &mut Stream) -> ScheduledFault {
+    let node = n(chance.below(4) as u32);
+    let other = n(chance.below(4) as u32);
+    let lasts = chance.between(Nanos::ZERO, ms(400));
+    let fault = match chance.below(10) {
+        0 => Fault::Crash { node, down_for: lasts },
+        1 => Fault::PowerLoss { nodes: vec![node], down_for: lasts },
+        2 => Fault::Pause { node, lasts },
+        3 => Fault::Partition { groups: vec![vec![n(0), n(3)], vec![n(1)]], lasts },
+        4 => Fault::OneWay { from: vec![node], to: vec![other, n(2)], lasts },
+        5 => Fault::SlowLink { from: node, to: other, extra: ms(30), lasts },
+        6 => Fault::ClockJump { node, by: SignedNanos::from_millis(-20) },
+        7 => Fault::ClockDrift { node, ppm: DriftPpm(-300_000), lasts },
+        8 => Fault::SlowDisk { node, factor: 3, lasts },
+        _ => {
+            let loss_ppm = 700_000;
+            Fault::Noise { noise: Noise { loss_ppm, ..Noise::default() }, lasts }
+        }
+    };
+    ScheduledFault { at: WorldTime::ZERO + chance.between(Nanos::ZERO, ms(1_500)), fault }
+}
+
+#[test]
+fn however_faults_overlap_nothing_is_left_of_them_at_the_end() {
+    for seed in 0..100 {
+        let mut world = probe(config(4), chatter);
+        let mut chance = Stream::new(NoiseSeed(seed), "faults", 0, 0);
+        for _ in 0..30 {
+            world.inject(any_fault(&mut chance)).expect("a fault that fits");
+        }
+        world.run_until(WorldTime::from_millis(2_000)).expect("nothing is wrong");
+        let (sent, lost) = (Count::Sent, Count::MessageLost);
+        let clocks_before = clocks(&world);
+        let counted = |count| world.counters().get(count);
+        let (sent_before, lost_before) = (counted(sent), counted(lost));
+        world.run_until(WorldTime::from_millis(3_000)).expect("nothing is wrong");
+
+        assert_eq!(world.view().running().count(), 4, "seed {seed}");
+        assert!((0..4).all(|node| !world.view().is_paused(n(node))), "seed {seed}");
+        for (after, before) in clocks(&world).into_iter().zip(clocks_before) {
+            assert_eq!(after.since(before), ms(1_000), "seed {seed}");
+        }
+        // Four nodes with three messages each 10 ms, and each of them arrives within 1.5 ms.
+        let sent_after = world.counters().get(sent) - sent_before;
+        assert!((1_188..=1_212).contains(&sent_after), "seed {seed}: {sent_after}");
+        assert_eq!(world.counters().get(lost), lost_before, "seed {seed}");
+        for (from, to) in [(0, 1), (1, 0), (2, 3), (3, 2), (0, 2), (3, 1)] {
+            let arrived = handled(&world, from, to, (2_005, 3_000));
+            assert!((98..=101).contains(&arrived), "seed {seed}: {arrived} of n{from} to n{to}");
+        }
+    }
+}

@@ -8,9 +8,17 @@
 //! A run is a function of its schedule and its seed. Nothing in this crate reads a clock, starts a
 //! thread or touches a file.
 
+pub mod cluster;
+mod document;
 pub mod engine;
+mod files;
+mod generate;
+mod invariants;
 mod panics;
+pub mod scenario;
 pub mod schedule;
 mod seed;
 
+pub use document::{DocumentError, Place};
+pub use generate::generate;
 pub use seed::{Seed, SeedError};

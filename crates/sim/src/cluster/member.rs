@@ -1,0 +1,297 @@
+//! A member in the world: the driver of [`quorate_member::Member`], as the server shell is one.
+//!
+//! It carries the member's outputs out and notes, for the invariants, what the member let the
+//! world know in each step.
+
+use std::collections::BTreeMap;
+
+use quorate_member::{
+    BatchId, Config, Input as MemberInput, Member, Output, PeerMessage, Request, RequestToken,
+    Response, Time, Timer,
+};
+use quorate_raft::{AppendOutcome, Body, LogIndex, NodeId as RaftId, Term};
+use serde_json::{Value, json};
+
+use super::message::Message;
+use crate::engine::{Input, Io, LocalTime, Nanos, NodeId, TimerId};
+use crate::schedule::Schedule;
+
+/// The cluster's id on its members' disks.
+const CLUSTER_ID: u64 = 0x71756f_72617465;
+
+/// A member, and who waits for its answers.
+#[derive(Debug)]
+pub(crate) struct MemberNode {
+    pub(crate) member: Member,
+    /// What it let the world know in the last step.
+    pub(crate) activity: Activity,
+    sessions: BTreeMap<RequestToken, Session>,
+    next_token: u64,
+    election_timeout: Nanos,
+    heartbeat: Nanos,
+    housekeeping: Nanos,
+}
+
+/// A client's open request.
+#[derive(Debug)]
+struct Session {
+    client: NodeId,
+    id: u32,
+    kind: RequestKind,
+    /// What any client had been told when the request arrived.
+    acknowledged: LogIndex,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestKind {
+    Write,
+    LinearizableRead,
+    SerializableRead,
+}
+
+/// What a member let the world know in one step.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    /// The highest term of a message that it sent.
+    pub(crate) sent_term: Term,
+    /// Votes that it granted: the term, and to whom.
+    pub(crate) granted: Vec<(Term, RaftId)>,
+    /// Its acknowledgements: the term, and up to which index.
+    pub(crate) accepted: Vec<(Term, LogIndex)>,
+    /// What it answered to clients.
+    pub(crate) answers: Vec<Answer>,
+    /// The batch that it handed to its disk.
+    pub(crate) submitted: Option<BatchId>,
+    /// The first entry of its log that changed.
+    pub(crate) changed_from: Option<LogIndex>,
+}
+
+/// A successful answer to a client.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) kind: RequestKind,
+    pub(crate) term: Term,
+    pub(crate) revision: i64,
+    /// What the member had applied when it answered.
+    pub(crate) applied: LogIndex,
+    /// What any client had been told when the request arrived.
+    pub(crate) acknowledged: LogIndex,
+}
+
+impl Activity {
+    fn clear(&mut self) {
+        self.sent_term = Term(0);
+        self.granted.clear();
+        self.accepted.clear();
+        self.answers.clear();
+        self.submitted = None;
+        self.changed_from = None;
+    }
+}
+
+pub(crate) fn to_raft_id(node: NodeId) -> RaftId {
+    RaftId(u64::from(node.0) + 1)
+}
+
+pub(crate) fn to_node(id: RaftId) -> NodeId {
+    NodeId((id.0 - 1) as u32)
+}
+
+impl MemberNode {
+    /// # Panics
+    /// If the member refuses what its disk holds: whatever a crash leaves must be recoverable.
+    pub(crate) fn boot(schedule: &Schedule, io: &mut Io<'_, Message>) -> MemberNode {
+        let plan = &schedule.cluster;
+        let node = io.node();
+        let voters = (0..plan.members).map(|index| to_raft_id(NodeId(index))).collect();
+        // The incarnation is unique per node, and the node's number makes it so in the cluster.
+        let first_request_id = u64::from(node.0) << 48 | u64::from(io.incarnation()) << 32;
+        let config = Config {
+            wal: quorate_wal::WalOptions { segment_bytes: plan.wal_segment_bytes },
+            request_timeout_ns: plan.request_timeout.as_nanos(),
+            read_retry_ns: plan.read_retry.as_nanos(),
+            ..Config::new(to_raft_id(node), CLUSTER_ID, voters, first_request_id)
+        };
+        let now = to_time(io.now());
+        let (member, report) = Member::start(config, io.disk(), now)
+            .unwrap_or_else(|error| panic!("{node} does not start: {error}"));
+        if report.torn_tail.is_some() {
+            io.mark("torn-tail-repaired");
+        }
+        if report.entries > 0 {
+            io.mark("member-recovered-entries");
+        }
+        let mut booted = MemberNode {
+            member,
+            activity: Activity::default(),
+            sessions: BTreeMap::new(),
+            next_token: 0,
+            election_timeout: plan.election_timeout,
+            heartbeat: plan.heartbeat,
+            housekeeping: Nanos::from_nanos(plan.read_retry.as_nanos() / 2),
+        };
+        booted.carry_out(io);
+        booted
+    }
+
+    /// Nothing happened to the member.
+    pub(crate) fn idle(&mut self) {
+        self.activity.clear();
+    }
+
+    pub(crate) fn handle(
+        &mut self,
+        input: Input<Message>,
+        acknowledged: LogIndex,
+        io: &mut Io<'_, Message>,
+    ) {
+        self.activity.clear();
+        let input = match input {
+            Input::Message { message: Message::Peer(message), .. } => MemberInput::Peer(message),
+            Input::Message { from, message: Message::Request { id, request } } => {
+                self.open_session(from, id, *request, acknowledged)
+            }
+            Input::Message { message: Message::Reply { .. }, .. } => {
+                unreachable!("replies go to clients")
+            }
+            Input::Timer(timer) => MemberInput::Timer(from_timer_id(timer)),
+            Input::Disk { token, result } => MemberInput::Disk { batch: BatchId(token), result },
+        };
+        self.member.handle(to_time(io.now()), input);
+        self.carry_out(io);
+    }
+
+    fn open_session(
+        &mut self,
+        client: NodeId,
+        id: u32,
+        request: Request,
+        acknowledged: LogIndex,
+    ) -> MemberInput {
+        let kind = match (request.is_read_only(), request.is_serializable()) {
+            (false, _) => RequestKind::Write,
+            (true, false) => RequestKind::LinearizableRead,
+            (true, true) => RequestKind::SerializableRead,
+        };
+        let token = RequestToken(self.next_token);
+        self.next_token += 1;
+        self.sessions.insert(token, Session { client, id, kind, acknowledged });
+        MemberInput::Request { token, request }
+    }
+
+    fn carry_out(&mut self, io: &mut Io<'_, Message>) {
+        while let Some(output) = self.member.poll() {
+            match output {
+                Output::Send(message) => {
+                    let to = self.note_message(&message);
+                    io.send(to, Message::Peer(message));
+                }
+                Output::Reply { token, result } => {
+                    let session =
+                        self.sessions.remove(&token).expect("each request is answered once");
+                    if let Ok(response) = &result {
+                        self.note_answer(&session, response, io);
+                    }
+                    let message = Message::Reply { id: session.id, result: Box::new(result) };
+                    io.send(session.client, message);
+                }
+                Output::SetTimer(timer) => {
+                    let after = match timer {
+                        Timer::Election => {
+                            let least = self.election_timeout;
+                            io.stream("election-timeout").between(least, least + least)
+                        }
+                        Timer::Heartbeat => self.heartbeat,
+                        Timer::Housekeeping => self.housekeeping,
+                    };
+                    io.set_timer(to_timer_id(timer), after);
+                }
+                Output::Disk { batch, operations } => {
+                    self.activity.submitted = Some(batch);
+                    io.submit(batch.0, operations);
+                }
+                Output::Halt(error) => panic!("the disk failed: {error}"),
+            }
+        }
+        self.activity.changed_from = self.member.take_changed_from();
+    }
+
+    /// Notes what a message tells the world, and says to whom it goes.
+    fn note_message(&mut self, message: &PeerMessage) -> NodeId {
+        let activity = &mut self.activity;
+        match message {
+            PeerMessage::Propose { to, .. } => to_node(*to),
+            PeerMessage::Raft { message, .. } => {
+                activity.sent_term = activity.sent_term.max(message.term);
+                match message.body {
+                    Body::RequestVote { .. } => activity.granted.push((message.term, message.from)),
+                    Body::RequestVoteReply { granted: true } => {
+                        activity.granted.push((message.term, message.to));
+                    }
+                    Body::AppendReply(AppendOutcome::Accepted { matched }) => {
+                        activity.accepted.push((message.term, matched));
+                    }
+                    _ => {}
+                }
+                to_node(message.to)
+            }
+        }
+    }
+
+    fn note_answer(&mut self, session: &Session, response: &Response, io: &mut Io<'_, Message>) {
+        io.mark(match session.kind {
+            RequestKind::Write => "write-acknowledged",
+            RequestKind::LinearizableRead => "linearizable-read",
+            RequestKind::SerializableRead => "serializable-read",
+        });
+        if session.kind == RequestKind::LinearizableRead
+            && self.member.view().leader != Some(self.member.view().id)
+        {
+            io.mark("linearizable-read-at-follower");
+        }
+        self.activity.answers.push(Answer {
+            kind: session.kind,
+            term: response.term,
+            revision: response.body.revision().0,
+            applied: self.member.applied(),
+            acknowledged: session.acknowledged,
+        });
+    }
+
+    pub(crate) fn describe(&self) -> Value {
+        let view = self.member.view();
+        json!({
+            "term": view.term.0,
+            "role": format!("{:?}", view.role).to_lowercase(),
+            "vote": view.vote.map(|vote| to_node(vote).0),
+            "leader": view.leader.map(|leader| to_node(leader).0),
+            "last_index": view.log.last_index().0,
+            "last_term": view.log.last_term().0,
+            "commit": view.commit.0,
+            "applied": self.member.applied().0,
+            "durable_index": view.durable_index.0,
+            "revision": self.member.store().revision().0,
+        })
+    }
+}
+
+fn to_time(now: LocalTime) -> Time {
+    Time(now.as_nanos())
+}
+
+fn to_timer_id(timer: Timer) -> TimerId {
+    TimerId(match timer {
+        Timer::Election => 0,
+        Timer::Heartbeat => 1,
+        Timer::Housekeeping => 2,
+    })
+}
+
+fn from_timer_id(timer: TimerId) -> Timer {
+    match timer.0 {
+        0 => Timer::Election,
+        1 => Timer::Heartbeat,
+        2 => Timer::Housekeeping,
+        other => unreachable!("timer {other} was never set"),
+    }
+}

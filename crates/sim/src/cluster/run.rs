@@ -1,0 +1,330 @@
+//! One run: a schedule lived through, and judged.
+//!
+//! First the safety phase, with faults; then everything is healed, and in the liveness phase the
+//! cluster has to become whole again within a bound. Invariants look at every step; the history is
+//! judged at the end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use quorate_checker::{Options as CheckOptions, Verdict};
+use quorate_history::History;
+use serde_json::{Value, json};
+
+use super::{ClientCounts, Cluster, ClusterNode};
+use crate::engine::{
+    Counters, Nanos, NodeConfig, NodeId, NoiseSeed, ScheduledFault, Stop, TraceHash, World,
+    WorldConfig, WorldTime,
+};
+use crate::invariants::{self, Violation};
+use crate::panics;
+use crate::schedule::Schedule;
+
+/// How often the liveness phase looks whether the cluster is whole.
+const LOOK_EVERY: Nanos = Nanos::from_millis(50);
+/// How long the liveness phase lasts at least, so that the schedule's clients go on in it.
+const LIVE_AT_LEAST: Nanos = Nanos::from_millis(500);
+
+/// What to keep of a run besides its verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Keep a line for each step.
+    pub trace: bool,
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What went wrong, if something did.
+    pub failure: Option<Failure>,
+    /// Two runs of one schedule must have the same.
+    pub trace_hash: TraceHash,
+    /// Steps taken.
+    pub events: u64,
+    /// World time lived through.
+    pub lived: Nanos,
+    /// Faults that took effect.
+    pub counters: Counters,
+    /// What was reached, and how often.
+    pub marks: BTreeMap<&'static str, u64>,
+    /// What became of the clients' operations.
+    pub operations: ClientCounts,
+    /// Entries committed.
+    pub commits: u64,
+    /// Elections won.
+    pub elections: u64,
+    /// The floor that was missed: the run has tested too little to count.
+    pub empty: Option<&'static str>,
+    /// What the clients saw.
+    pub history: History,
+    /// A line for each step, if they were asked for.
+    pub trace: Vec<Value>,
+    /// Which of the schedule's faults took effect.
+    pub took_effect: Vec<bool>,
+}
+
+/// What went wrong in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Of what kind it is.
+    pub kind: FailureKind,
+    /// What was violated: the name of an invariant, or of a guarantee.
+    pub violation: String,
+    /// What should have held, in one sentence.
+    pub statement: String,
+    /// What was seen instead.
+    pub message: String,
+    /// When.
+    pub at: WorldTime,
+    /// After how many steps.
+    pub step: u64,
+}
+
+/// Kinds of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureKind {
+    /// An invariant did not hold after a step.
+    Invariant,
+    /// The history is not one that the store may give.
+    History,
+    /// The code panicked.
+    Panic,
+    /// The event budget was used up.
+    Storm,
+    /// The cluster did not become whole again.
+    Liveness,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} (at {}, step {})", self.violation, self.message, self.at, self.step)
+    }
+}
+
+/// Lives through a schedule.
+///
+/// # Errors
+/// If the schedule does not describe a world: a fault of a member that there is not, a rate above
+/// one, and the like. The text says which.
+pub fn run(schedule: &Arc<Schedule>, options: RunOptions) -> Result<Outcome, String> {
+    let mut world = build(schedule)?;
+    if options.trace {
+        world.record_trace();
+    }
+    let lived = panics::catch(|| live(&mut world, schedule));
+    let failure = match lived {
+        Ok(Ok(())) => None,
+        Ok(Err(stop)) => Some(from_stop(&world, stop)),
+        Err(panic) => Some(Failure {
+            kind: FailureKind::Panic,
+            violation: "Panic".to_owned(),
+            statement: "no input makes a member panic".to_owned(),
+            message: panic,
+            at: world.now(),
+            step: world.steps(),
+        }),
+    };
+    Ok(conclude(world, failure, schedule))
+}
+
+fn build(schedule: &Arc<Schedule>) -> Result<World<Cluster>, String> {
+    let members = schedule.cluster.members as usize;
+    if members == 0 {
+        return Err("a cluster needs at least one member".to_owned());
+    }
+    if schedule.clocks.len() > members {
+        return Err(format!("there are {} clocks for {members} members", schedule.clocks.len()));
+    }
+    let asked = schedule.clients.iter().flat_map(|client| &client.operations);
+    if let Some(operation) = asked.into_iter().find(|operation| operation.member.index() >= members)
+    {
+        return Err(format!("operation '{operation}' asks a member that there is not"));
+    }
+    let mut nodes = vec![NodeConfig::with_disk(); members];
+    for (node, clock) in nodes.iter_mut().zip(&schedule.clocks) {
+        (node.clock_offset, node.clock_drift) = (clock.offset, clock.drift);
+    }
+    nodes.resize(members + schedule.clients.len() + members, NodeConfig::diskless());
+    let config = WorldConfig {
+        noise_seed: NoiseSeed(schedule.noise_seed.0),
+        nodes,
+        network: schedule.network.clone(),
+        disk: schedule.disk.clone(),
+        event_budget: schedule.phases.event_budget,
+    };
+    let system = Cluster::new(Arc::clone(schedule));
+    let mut world = World::new(&config, system).map_err(|error| error.to_string())?;
+    for fault in &schedule.faults {
+        world.inject(fault.clone()).map_err(|error| error.to_string())?;
+    }
+    Ok(world)
+}
+
+type Stopped = Stop<Violation>;
+
+fn live(world: &mut World<Cluster>, schedule: &Schedule) -> Result<(), Stopped> {
+    let heal_at = WorldTime::ZERO + schedule.phases.heal_at;
+    let mut faults: Vec<&ScheduledFault> =
+        schedule.faults.iter().filter(|fault| fault.at <= heal_at).collect();
+    faults.sort_by_key(|fault| fault.at);
+    for fault in faults {
+        world.run_until(fault.at)?;
+        let described = serde_json::to_value(fault).expect("a fault is data");
+        world.system_mut().record_fault(fault.at, described);
+    }
+    world.run_until(heal_at)?;
+    world.heal_all();
+    world.system_mut().record_fault(heal_at, json!({ "kind": "heal" }));
+    world.system_mut().counts_mut().healed = true;
+    let deadline = heal_at + schedule.phases.live_within;
+    let mut look_at = heal_at + LIVE_AT_LEAST;
+    loop {
+        world.run_until(look_at)?;
+        if not_whole(world).is_none() || look_at >= deadline {
+            return Ok(());
+        }
+        look_at = (look_at + LOOK_EVERY).min(deadline);
+    }
+}
+
+/// What is missing until the cluster is whole: everybody up, every member asked everything, all
+/// with the same state.
+fn not_whole(world: &World<Cluster>) -> Option<String> {
+    let view = world.view();
+    let members = world.system().members();
+    let mut states = Vec::new();
+    for index in 0..members {
+        let node = NodeId(index as u32);
+        let Some(ClusterNode::Member(member)) = view.node(node) else {
+            return Some(format!("{node} is not running"));
+        };
+        states.push((node, &member.member));
+    }
+    if !states.iter().any(|(_, member)| member.view().role == quorate_raft::Role::Leader) {
+        return Some("there is no leader".to_owned());
+    }
+    let done = world.system().counts().probers_done;
+    if (done as usize) < members {
+        return Some(format!("{done} of {members} probers have got all their answers"));
+    }
+    let (first, reference) = states[0];
+    for (node, member) in &states {
+        if !member.is_caught_up() {
+            return Some(format!("{node} has not caught up since its start"));
+        }
+        if member.applied() != reference.applied() {
+            return Some(format!(
+                "{node} has applied {}, {first} {}",
+                member.applied(),
+                reference.applied()
+            ));
+        }
+    }
+    None
+}
+
+fn from_stop(world: &World<Cluster>, stop: Stopped) -> Failure {
+    match stop {
+        Stop::Violation { step, violation } => Failure {
+            kind: FailureKind::Invariant,
+            violation: violation.invariant.to_owned(),
+            statement: invariants::statement(violation.invariant).to_owned(),
+            message: violation.message,
+            at: step.time,
+            step: step.index,
+        },
+        Stop::EventBudget { budget, at } => Failure {
+            kind: FailureKind::Storm,
+            violation: "EventBudget".to_owned(),
+            statement: "a run ends".to_owned(),
+            message: format!("{budget} steps were not enough: a message storm or an endless loop"),
+            at,
+            step: world.steps(),
+        },
+    }
+}
+
+fn conclude(mut world: World<Cluster>, failure: Option<Failure>, schedule: &Schedule) -> Outcome {
+    let failure = failure.or_else(|| {
+        let missing = not_whole(&world)?;
+        Some(Failure {
+            kind: FailureKind::Liveness,
+            violation: "Liveness".to_owned(),
+            statement: "once the faults are over, every member serves every kind of request, and \
+                        all reach the same state, within a bound"
+                .to_owned(),
+            message: format!("after {} without faults, {missing}", schedule.phases.live_within),
+            at: world.now(),
+            step: world.steps(),
+        })
+    });
+    let failure = failure.or_else(|| final_check(&world));
+    let mut outcome = Outcome {
+        failure,
+        trace_hash: world.trace_hash(),
+        events: world.steps(),
+        lived: world.now().since(WorldTime::ZERO),
+        counters: *world.counters(),
+        marks: world.marks(),
+        operations: world.system().counts().clone(),
+        commits: world.system().invariants().commits(),
+        elections: world.system().invariants().elections(),
+        empty: None,
+        trace: world.take_trace(),
+        took_effect: world.faults().map(|(_, took_effect)| took_effect).collect(),
+        history: world.into_system().into_history(),
+    };
+    outcome.empty = missed_floor(schedule, &outcome);
+    if outcome.failure.as_ref().is_none_or(|failure| failure.kind == FailureKind::Liveness)
+        && let Some(failure) = judge(&outcome)
+    {
+        // A wrong answer weighs more than a late one.
+        outcome.failure = Some(failure);
+    }
+    outcome
+}
+
+fn missed_floor(schedule: &Schedule, outcome: &Outcome) -> Option<&'static str> {
+    let floors = &schedule.floors;
+    let before_heal = outcome.operations.ok.saturating_sub(outcome.operations.ok_after_heal);
+    [
+        (outcome.commits < floors.commits, "commits"),
+        (outcome.elections < floors.elections, "elections"),
+        (before_heal < floors.operations, "operations"),
+        (outcome.operations.ok_after_heal < floors.operations_after_heal, "operations_after_heal"),
+    ]
+    .into_iter()
+    .find_map(|(missed, floor)| missed.then_some(floor))
+}
+
+/// Full scans, too dear for every step.
+fn final_check(world: &World<Cluster>) -> Option<Failure> {
+    let violation = world.system().invariants().at_end(&world.view()).err()?;
+    Some(Failure {
+        kind: FailureKind::Invariant,
+        violation: violation.invariant.to_owned(),
+        statement: invariants::statement(violation.invariant).to_owned(),
+        message: violation.message,
+        at: world.now(),
+        step: world.steps(),
+    })
+}
+
+/// Judges the clients' history.
+fn judge(outcome: &Outcome) -> Option<Failure> {
+    let report = quorate_checker::check(&outcome.history, &CheckOptions::default());
+    let (violation, message) = match report.verdict {
+        Verdict::Valid => return None,
+        Verdict::Invalid(finding) => (finding.guarantee.to_string(), finding.message),
+        Verdict::Unknown { reason } => ("UndecidedHistory".to_owned(), reason.to_string()),
+    };
+    Some(Failure {
+        kind: FailureKind::History,
+        violation,
+        statement: "the clients' history is one that a single, correct store may give".to_owned(),
+        message,
+        at: WorldTime::ZERO + outcome.lived,
+        step: outcome.events,
+    })
+}

@@ -1,0 +1,15 @@
+//! 12. A message's term is on its sender's disk: a member that forgot its term could lead, or
+//! vote, in it twice.
+
+use super::books::{Books, Change};
+use super::{Violation, ensure};
+
+pub(super) const NAME: &str = "MessageTerm";
+
+pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation> {
+    let durable = books.pages[change.member].durable_hard.term;
+    let sent = change.activity.sent_term;
+    ensure(sent <= durable, NAME, || {
+        format!("n{} sent a message of term {sent}, but {durable} is on its disk", change.member)
+    })
+}

@@ -1,0 +1,242 @@
+//! What must hold at every step: one file an invariant.
+//!
+//! The invariants see everything: each member's protocol state, what it told the world in the
+//! step, and what is really on its disk. They look only at what the step changed, so that they
+//! cost a few per cent; full scans come at the end of a run.
+//!
+//! | # | invariant | file |
+//! | --- | --- | --- |
+//! | 1 | ElectionSafety | `election_safety` |
+//! | 2 | LeaderAppendOnly | `leader_append_only` |
+//! | 3 | LogMatching | `log_matching` |
+//! | 4 | LeaderCompleteness | `leader_completeness` |
+//! | 5 | StateMachineSafety | `state_machine_safety` |
+//! | 6 | CommittedAppendOnly | `committed_append_only` |
+//! | 7 | MonotonicTermAndVote | `monotonic_term_and_vote` |
+//! | 8 | MonotonicMatch | `monotonic_match` |
+//! | 9 | QuorumLog | `quorum_log` |
+//! | 10 | MoreUpToDate | `more_up_to_date` |
+//! | 11 | MonotonicLog | `monotonic_log` |
+//! | 12 | MessageTerm | `message_term` |
+//! | 13 | CommitCurrentTerm | `commit_current_term` |
+//! | 14 | CommittedIsDurable | `committed_is_durable` |
+//! | 15 | CandidateTermNotInLog | `candidate_term_not_in_log` |
+//! | 19 | ReadSafety | `read_safety` |
+//! | 22 | AcknowledgedIsDurable | `acknowledged_is_durable` |
+//! | 23 | StoresAgree | `stores_agree` |
+//! | 24 | RevisionMonotonic | `revision_monotonic` |
+//!
+//! The numbers are those of the project's canonical list; the ones left out speak of changes of
+//! membership, snapshots, leases and watches, which the core does not have yet.
+
+mod acknowledged_is_durable;
+mod books;
+mod candidate_term_not_in_log;
+mod commit_current_term;
+mod committed_append_only;
+mod committed_is_durable;
+mod election_safety;
+mod leader_append_only;
+mod leader_completeness;
+mod log_matching;
+mod message_term;
+mod monotonic_log;
+mod monotonic_match;
+mod monotonic_term_and_vote;
+mod more_up_to_date;
+mod quorum_log;
+mod read_safety;
+mod revision_monotonic;
+mod state_machine_safety;
+mod stores_agree;
+
+use std::fmt;
+
+use quorate_raft::{LogIndex, Role};
+
+use crate::cluster::{Cluster, ClusterNode};
+use crate::engine::{Cause, Step, View};
+
+use books::{Books, Change};
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// Its name.
+    pub(crate) invariant: &'static str,
+    /// What was seen.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.message)
+    }
+}
+
+/// The names of all invariants, and what each says.
+const STATEMENTS: &[(&str, &str)] = &[
+    (election_safety::NAME, "at most one leader a term"),
+    (leader_append_only::NAME, "a leader never truncates or overwrites its log"),
+    (log_matching::NAME, "equal index and term imply equal prefixes"),
+    (leader_completeness::NAME, "what was committed in a term is in every leader of a later term"),
+    (state_machine_safety::NAME, "committed prefixes agree across members and time"),
+    (committed_append_only::NAME, "a committed log never shrinks and is never overwritten"),
+    (
+        monotonic_term_and_vote::NAME,
+        "the term never goes back and the vote is given once a term, across crashes",
+    ),
+    (
+        monotonic_match::NAME,
+        "a match index never goes back in a term, lies below next, and its entries are on the \
+         follower's disk",
+    ),
+    (quorum_log::NAME, "every quorum has a member that holds all that is committed"),
+    (more_up_to_date::NAME, "who gets a vote holds what the voter takes for committed"),
+    (monotonic_log::NAME, "terms in a log never decrease and never exceed the member's term"),
+    (message_term::NAME, "a message's term is on its sender's disk"),
+    (commit_current_term::NAME, "a leader commits by counting only up to an entry of its own term"),
+    (committed_is_durable::NAME, "what is committed is on the disks of a majority"),
+    (
+        candidate_term_not_in_log::NAME,
+        "no log holds an entry of the term of a candidate that may still win",
+    ),
+    (read_safety::NAME, "a linearizable read sees all that was acknowledged before it began"),
+    (
+        acknowledged_is_durable::NAME,
+        "what a client was told is on the disks of a majority, and what a disk was said to hold \
+         is there after a crash",
+    ),
+    (stores_agree::NAME, "members that applied the same entries hold the same store"),
+    (revision_monotonic::NAME, "at one member neither revision nor term ever goes back"),
+];
+
+/// What an invariant says, in one sentence.
+pub(crate) fn statement(invariant: &str) -> &'static str {
+    let found = STATEMENTS.iter().find(|(name, _)| *name == invariant);
+    found.map(|(_, statement)| *statement).expect("every invariant has its statement")
+}
+
+/// All invariants of a cluster, and the books that they look into.
+#[derive(Debug)]
+pub(crate) struct Invariants {
+    books: Books,
+    election_safety: election_safety::ElectionSafety,
+    log_matching: log_matching::LogMatching,
+    leader_completeness: leader_completeness::LeaderCompleteness,
+    monotonic_term_and_vote: monotonic_term_and_vote::MonotonicTermAndVote,
+    monotonic_match: monotonic_match::MonotonicMatch,
+    stores_agree: stores_agree::StoresAgree,
+    revision_monotonic: revision_monotonic::RevisionMonotonic,
+}
+
+impl Invariants {
+    pub(crate) fn new(members: usize) -> Invariants {
+        Invariants {
+            books: Books::new(members),
+            election_safety: election_safety::ElectionSafety::default(),
+            log_matching: log_matching::LogMatching::default(),
+            leader_completeness: leader_completeness::LeaderCompleteness::default(),
+            monotonic_term_and_vote: monotonic_term_and_vote::MonotonicTermAndVote::new(members),
+            monotonic_match: monotonic_match::MonotonicMatch::new(members),
+            stores_agree: stores_agree::StoresAgree::default(),
+            revision_monotonic: revision_monotonic::RevisionMonotonic::new(members),
+        }
+    }
+
+    /// Entries committed so far.
+    pub(crate) fn commits(&self) -> u64 {
+        self.books.committed.len() as u64
+    }
+
+    /// Elections won so far.
+    pub(crate) fn elections(&self) -> u64 {
+        self.election_safety.elections()
+    }
+
+    /// Up to which index any client was told of.
+    pub(crate) fn acknowledged(&self) -> LogIndex {
+        self.books.acknowledged
+    }
+
+    /// Looks at what a step of a member changed.
+    pub(crate) fn observe(
+        &mut self,
+        step: &Step,
+        view: &View<'_, Cluster>,
+    ) -> Result<(), Violation> {
+        let member = step.node.index();
+        if matches!(step.cause, Cause::Crash | Cause::PowerLoss) {
+            self.books.crash(member);
+            return quorum_log::check(&self.books);
+        }
+        let Some(ClusterNode::Member(node)) = view.node(step.node) else {
+            unreachable!("a member that handled something runs")
+        };
+        let disk = view.disk(step.node).expect("a member has a disk");
+        match step.cause {
+            Cause::Boot { .. } => {
+                let recovered = self.books.recovered(node);
+                acknowledged_is_durable::check_recovery(&self.books, member, &recovered)?;
+                monotonic_term_and_vote::check_recovery(&self.books, member, &recovered)?;
+                self.books.boot(member, recovered, disk.is_clean());
+            }
+            Cause::Disk { token } => self.books.completed(member, token, disk.is_clean()),
+            _ => {}
+        }
+        let change = self.books.update(step, node);
+        self.check(&change)?;
+        self.books.settle(&change);
+        Ok(())
+    }
+
+    fn check(&mut self, change: &Change<'_>) -> Result<(), Violation> {
+        let books = &self.books;
+        message_term::check(change, books)?;
+        self.monotonic_term_and_vote.check(change, books)?;
+        if change.first_changed.is_some() {
+            leader_append_only::check(change)?;
+            monotonic_log::check(change, books)?;
+            self.log_matching.check(change, books)?;
+            candidate_term_not_in_log::check(change, books)?;
+        }
+        committed_append_only::check(change)?;
+        more_up_to_date::check(change, books)?;
+        self.election_safety.check(change)?;
+        self.leader_completeness.check(change, books)?;
+        self.monotonic_match.check(change, books)?;
+        if change.commit_advanced() {
+            state_machine_safety::check(change, books)?;
+            commit_current_term::check(change, books)?;
+            committed_is_durable::check(change, books)?;
+            self.leader_completeness.note_commit(change);
+        }
+        if change.commit_advanced() || change.first_changed.is_some() {
+            quorum_log::check(books)?;
+        }
+        self.stores_agree.check(change)?;
+        read_safety::check(change)?;
+        acknowledged_is_durable::check(change, books)?;
+        self.revision_monotonic.check(change)
+    }
+
+    /// Full scans, at the end of a run.
+    pub(crate) fn at_end(&self, view: &View<'_, Cluster>) -> Result<(), Violation> {
+        log_matching::check_fully(&self.books)?;
+        stores_agree::check_fully(view)
+    }
+}
+
+/// Fails with a violation unless the condition holds.
+fn ensure(
+    holds: bool,
+    invariant: &'static str,
+    message: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { invariant, message: message() }) }
+}
+
+/// Whether a member leads, in words of the books.
+fn is_leader(role: Role) -> bool {
+    role == Role::Leader
+}

@@ -1,0 +1,60 @@
+//! 23. Members that applied the same entries hold the same store, and equal revisions have equal
+//! hashes.
+
+use super::books::Change;
+use super::{Violation, ensure};
+use crate::cluster::{Cluster, ClusterNode};
+use crate::engine::View;
+
+pub(super) const NAME: &str = "StoresAgree";
+
+/// The store's digest after each entry, where some member stopped to apply there.
+#[derive(Debug, Default)]
+pub(crate) struct StoresAgree {
+    digests: Vec<Option<u64>>,
+}
+
+impl StoresAgree {
+    pub(super) fn check(&mut self, change: &Change<'_>) -> Result<(), Violation> {
+        let applied = change.after.applied;
+        if applied == change.before.applied {
+            return Ok(());
+        }
+        let position = applied.0 as usize;
+        if self.digests.len() <= position {
+            self.digests.resize(position + 1, None);
+        }
+        let digest = change.node.member.store().digest();
+        let expected = *self.digests[position].get_or_insert(digest);
+        ensure(digest == expected, NAME, || {
+            format!(
+                "n{} has applied {applied} and holds another store than another member did",
+                change.member
+            )
+        })
+    }
+}
+
+/// Compares what the stores really hold.
+pub(super) fn check_fully(view: &View<'_, Cluster>) -> Result<(), Violation> {
+    let members = view.running().filter_map(|(node, state)| match state {
+        ClusterNode::Member(member) => Some((node, member.member.store())),
+        ClusterNode::Client(_) => None,
+    });
+    let mut seen = Vec::new();
+    for (node, store) in members {
+        let hash = store.hash_kv(None).expect("the current revision can be hashed");
+        for (other, other_hash) in &seen {
+            let same = |one: &quorate_mvcc::KvHash, two: &quorate_mvcc::KvHash| {
+                (one.hash_revision, one.compact_revision)
+                    != (two.hash_revision, two.compact_revision)
+                    || one.hash == two.hash
+            };
+            ensure(same(&hash, other_hash), NAME, || {
+                format!("{node} and {other} hash differently at revision {}", hash.hash_revision)
+            })?;
+        }
+        seen.push((node, hash));
+    }
+    Ok(())
+}

@@ -52,6 +52,42 @@ const TYPE_KEY: u8 = 1 << 3;
 const CRC_KEY: u8 = 2 << 3;
 const DATA_KEY: u8 = 3 << 3 | 2;
 
+/// A few small fields, gathered on the stack so that a buffer is appended to once for all of them.
+pub(crate) struct Fields {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl Fields {
+    pub(crate) fn new() -> Fields {
+        Fields { bytes: [0; 48], len: 0 }
+    }
+
+    pub(crate) fn byte(mut self, byte: u8) -> Fields {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+        self
+    }
+
+    pub(crate) fn varint(mut self, mut value: u64) -> Fields {
+        while value >= 0x80 {
+            self = self.byte(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8)
+    }
+
+    fn length(mut self, field: u64) -> Fields {
+        self.bytes[self.len..self.len + LENGTH_BYTES].copy_from_slice(&field.to_le_bytes());
+        self.len += LENGTH_BYTES;
+        self
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 /// Appends a frame whose data is `head` followed by `payload`, and advances the chain.
 ///
 /// In two parts so that an entry's payload is copied once, to where it is written from.
@@ -62,50 +98,56 @@ pub(crate) fn put(
     head: &[u8],
     payload: &[u8],
 ) {
-    let data_len = head.len() + payload.len();
-    let crc = crc32c::crc32c_append(crc32c::crc32c_append(*chain, head), payload);
-    *chain = crc;
-    let record_len =
-        2 + 1 + varint_len(u64::from(crc)) + 1 + varint_len(data_len as u64) + data_len;
-    put_head(buffer, record_len, kind, crc);
-    buffer.put_u8(DATA_KEY);
-    put_varint(buffer, data_len as u64);
-    buffer.put_slice(head);
-    buffer.put_slice(payload);
-    buffer.put_bytes(0, padding(record_len));
+    *chain = crc32c::crc32c_append(crc32c::crc32c_append(*chain, head), payload);
+    put_frame(buffer, kind, *chain, head, payload);
 }
 
 /// Appends the record that begins a segment: the chain's value, without data.
 pub(crate) fn put_chain(buffer: &mut BytesMut, chain: u32) {
     let record_len = 2 + 1 + varint_len(u64::from(chain));
-    put_head(buffer, record_len, RecordType::Checksum, chain);
-    buffer.put_bytes(0, padding(record_len));
+    let fields = frame_head(record_len, RecordType::Checksum, chain);
+    buffer.put_slice(fields.as_bytes());
+    buffer.put_slice(padding(record_len));
 }
 
-fn put_head(buffer: &mut BytesMut, record_len: usize, kind: RecordType, crc: u32) {
-    let field = length_field(record_len);
-    buffer.reserve(LENGTH_BYTES + record_len + padding(record_len));
-    buffer.put_u64_le(field);
-    buffer.put_slice(&[TYPE_KEY, kind as u8, CRC_KEY]);
-    put_varint(buffer, u64::from(crc));
+fn put_frame(buffer: &mut BytesMut, kind: RecordType, crc: u32, head: &[u8], payload: &[u8]) {
+    let data_len = head.len() + payload.len();
+    let record_len =
+        2 + 1 + varint_len(u64::from(crc)) + 1 + varint_len(data_len as u64) + data_len;
+    let fields = frame_head(record_len, kind, crc).byte(DATA_KEY).varint(data_len as u64);
+    buffer.reserve(frame_len(record_len));
+    buffer.put_slice(fields.as_bytes());
+    buffer.put_slice(head);
+    buffer.put_slice(payload);
+    buffer.put_slice(padding(record_len));
+}
+
+/// A frame up to its record's data.
+fn frame_head(record_len: usize, kind: RecordType, crc: u32) -> Fields {
+    Fields::new()
+        .length(length_field(record_len))
+        .byte(TYPE_KEY)
+        .byte(kind as u8)
+        .byte(CRC_KEY)
+        .varint(u64::from(crc))
 }
 
 fn length_field(record_len: usize) -> u64 {
     let field = record_len as u64;
     assert!(field >> 56 == 0, "a record of {field} bytes has no length field");
-    match padding(record_len) as u64 {
+    match padding(record_len).len() as u64 {
         0 => field,
         padding => field | (0x80 | padding) << 56,
     }
 }
 
-fn padding(record_len: usize) -> usize {
-    record_len.wrapping_neg() % LENGTH_BYTES
+fn padding(record_len: usize) -> &'static [u8] {
+    &[0; LENGTH_BYTES][..record_len.wrapping_neg() % LENGTH_BYTES]
 }
 
 /// Bytes that a record of `record_len` bytes takes with its length field and padding.
 pub(crate) fn frame_len(record_len: usize) -> usize {
-    LENGTH_BYTES + record_len + padding(record_len)
+    LENGTH_BYTES + record_len.next_multiple_of(LENGTH_BYTES)
 }
 
 /// The record size that a length field says, if it can be one that was written.
@@ -171,10 +213,6 @@ fn varint_len(value: u64) -> usize {
     prost::encoding::encoded_len_varint(value)
 }
 
-fn put_varint(buffer: &mut BytesMut, value: u64) {
-    prost::encoding::encode_varint(value, buffer);
-}
-
 /// Reads a varint as prost and gogo write it: never longer than needed.
 fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut rest = bytes.get(*at..)?;
@@ -187,7 +225,7 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
 
 /// The seals that end batches.
 pub(crate) mod seal {
-    use bytes::{BufMut, BytesMut};
+    use bytes::BytesMut;
 
     use super::{LENGTH_BYTES, Record, RecordType, frame_len, parse, record_len};
 
@@ -223,13 +261,10 @@ pub(crate) mod seal {
 
     /// Ends a batch.
     pub(crate) fn put(buffer: &mut BytesMut, chain: u32, seal: Seal) {
-        let record_len = 2 + 1 + super::varint_len(u64::from(chain)) + 1 + 1 + DATA_BYTES;
-        super::put_head(buffer, record_len, RecordType::Checksum, chain);
-        buffer.put_slice(&[super::DATA_KEY, DATA_BYTES as u8]);
-        buffer.put_slice(MAGIC);
-        buffer.put_u32_le(seal.batch_len);
-        buffer.put_u32_le(seal.checksum);
-        buffer.put_bytes(0, super::padding(record_len));
+        let [a, b, c, d] = seal.batch_len.to_le_bytes();
+        let [e, f, g, h] = seal.checksum.to_le_bytes();
+        let data: [u8; DATA_BYTES] = [b's', b'e', b'a', b'l', a, b, c, d, e, f, g, h];
+        super::put_frame(buffer, RecordType::Checksum, chain, &data, &[]);
     }
 
     /// The seal that a checksum record is, if it is one.

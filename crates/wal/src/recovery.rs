@@ -359,7 +359,6 @@ impl Replay {
             hard_state: self.hard_state,
             batch: BytesMut::new(),
             ops: Vec::new(),
-            scratch: BytesMut::new(),
         })
     }
 }

@@ -6,18 +6,13 @@
 use std::borrow::Borrow;
 
 use bytes::{Bytes, BytesMut};
-use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint};
 use quorate_proto::raftpb::{Entry, HardState};
 
 use crate::disk::{Disk, DiskOp, DiskPath, SECTOR_BYTES};
 use crate::error::WalError;
 use crate::record::seal::{self, Seal};
-use crate::record::{self, RecordType};
+use crate::record::{self, Fields, RecordType};
 use crate::segment::{self, SegmentName};
-
-/// Field number of `raftpb.Entry.Data`, its last.
-const ENTRY_DATA: u32 = 4;
 
 /// How a log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +62,6 @@ pub struct Wal {
     pub(crate) batch: BytesMut,
     /// What has to be done before the batch is written.
     pub(crate) ops: Vec<DiskOp>,
-    /// An entry's fields besides its payload, while it is encoded.
-    pub(crate) scratch: BytesMut,
 }
 
 impl Wal {
@@ -116,7 +109,6 @@ impl Wal {
             hard_state: HardState::default(),
             batch: BytesMut::new(),
             ops: Vec::new(),
-            scratch: BytesMut::new(),
         })
     }
 
@@ -149,9 +141,16 @@ impl Wal {
         if let Some(state) = hard_state {
             self.begin();
             self.hard_state = state;
-            self.scratch.clear();
-            state.encode(&mut self.scratch).expect("a growing buffer has room");
-            self.put(RecordType::State, &[]);
+            let HardState { term, vote, commit } = state;
+            let fields = Fields::new()
+                .byte(1 << 3)
+                .varint(term)
+                .byte(2 << 3)
+                .varint(vote)
+                .byte(3 << 3)
+                .varint(commit);
+            let (batch, chain) = (&mut self.batch, &mut self.chain);
+            record::put(batch, chain, RecordType::State, fields.as_bytes(), &[]);
         }
     }
 
@@ -164,21 +163,22 @@ impl Wal {
         );
         self.begin();
         self.last_index = index;
-        self.scratch.clear();
-        Entry { r#type, term, index, data: None }
-            .encode(&mut self.scratch)
-            .expect("a growing buffer has room");
-        // The payload is the last field, so that it need not be copied here.
-        let payload = data.as_deref().map_or(&[][..], |data| {
-            encode_key(ENTRY_DATA, WireType::LengthDelimited, &mut self.scratch);
-            encode_varint(data.len() as u64, &mut self.scratch);
-            data
-        });
-        self.put(RecordType::Entry, payload);
-    }
-
-    fn put(&mut self, kind: RecordType, payload: &[u8]) {
-        record::put(&mut self.batch, &mut self.chain, kind, &self.scratch, payload);
+        let kind = u64::try_from(r#type).expect("an entry's type is not negative");
+        let mut fields = Fields::new()
+            .byte(1 << 3)
+            .varint(kind)
+            .byte(2 << 3)
+            .varint(term)
+            .byte(3 << 3)
+            .varint(index);
+        // The payload is the last field: it goes straight to where it is written from.
+        let mut payload = &[][..];
+        if let Some(data) = data {
+            fields = fields.byte(4 << 3 | 2).varint(data.len() as u64);
+            payload = data;
+        }
+        let (batch, chain) = (&mut self.batch, &mut self.chain);
+        record::put(batch, chain, RecordType::Entry, fields.as_bytes(), payload);
     }
 
     /// Goes on to a new segment if the current one is full. Only between batches: a segment's

@@ -177,5 +177,7 @@ mod tests {
         assert!(!progress.rejected(LogIndex(6), LogIndex(2)), "below what is known to match");
         assert!(progress.rejected(LogIndex(12), LogIndex(9)));
         assert_eq!((progress.next, progress.matched), (LogIndex(8), LogIndex(7)));
+        assert!(progress.rejected(LogIndex(7), LogIndex::ZERO), "the probe itself was refused");
+        assert_eq!(progress.next, LogIndex(8), "what matched is never sent again");
     }
 }

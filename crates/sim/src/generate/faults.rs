@@ -1,0 +1,251 @@
+//! What goes wrong, and when.
+//!
+//! Each fault has a stream of its own, keyed by its kind and its number among its kind.
+
+use super::{Draw, drift, signed};
+use crate::engine::{Fault, Nanos, NodeId, Noise, ScheduledFault, Stream, WorldTime};
+use crate::scenario::{
+    ClockDriftSpec, ClockJumpSpec, DownSpec, Extent, NoiseSpec, OneWayShape, OneWaySpec,
+    PartitionShape, PartitionSpec, PauseSpec, SlowDiskSpec, SlowLinkSpec, Spec, Within,
+};
+
+/// All faults, in the order in which they begin.
+pub(super) fn draw(spec: &Spec, draw: Draw, members: u32, clients: u32) -> Vec<ScheduledFault> {
+    let mut mix = Mix {
+        spec,
+        draw,
+        members: (0..members).map(NodeId).collect(),
+        clients: (members..members + clients).map(NodeId).collect(),
+        intensity: intensity(spec, draw),
+        faults: Vec::new(),
+    };
+    let kinds = &spec.faults;
+    mix.kind("crash", &kinds.crash, |kind| kind.count, crash);
+    mix.kind("power_loss", &kinds.power_loss, |kind| kind.count, power_loss);
+    mix.kind("pause", &kinds.pause, |kind| kind.count, pause);
+    mix.kind("partition", &kinds.partition, |kind| kind.count, partition);
+    mix.kind("one_way", &kinds.one_way, |kind| kind.count, one_way);
+    mix.kind("slow_link", &kinds.slow_link, |kind| kind.count, slow_link);
+    mix.kind("noise", &kinds.noise, |kind| kind.count, noise);
+    mix.kind("clock_jump", &kinds.clock_jump, |kind| kind.count, clock_jump);
+    mix.kind("clock_drift", &kinds.clock_drift, |kind| kind.count, clock_drift);
+    mix.kind("slow_disk", &kinds.slow_disk, |kind| kind.count, slow_disk);
+    let mut faults = mix.faults;
+    // Later ones, of a loop that goes on, would begin after the faults are over.
+    faults.retain(|fault| fault.at < WorldTime::ZERO + spec.phases.fault_time);
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+/// By how much the numbers of faults are scaled, in parts per million.
+fn intensity(spec: &Spec, draw: Draw) -> u64 {
+    let Some(swarm) = &spec.swarm else { return 1_000_000 };
+    let mut stream = draw.stream("intensity", 0, 0);
+    let within = *swarm.intensity.draw(&mut stream);
+    u64::from(within.draw(&mut stream).0)
+}
+
+/// What the faults are drawn from, and those drawn so far.
+struct Mix<'a> {
+    spec: &'a Spec,
+    draw: Draw,
+    members: Vec<NodeId>,
+    clients: Vec<NodeId>,
+    intensity: u64,
+    faults: Vec<ScheduledFault>,
+}
+
+impl Mix<'_> {
+    fn kind<K>(
+        &mut self,
+        name: &'static str,
+        kind: &Option<K>,
+        count: impl Fn(&K) -> Within<u32>,
+        one: impl Fn(&K, WorldTime, &mut Stream, &mut Mix<'_>),
+    ) {
+        let Some(kind) = kind else { return };
+        let mut stream = self.draw.stream(name, 0, 0);
+        let count = u64::from(count(kind).draw(&mut stream));
+        let present = self.spec.swarm.as_ref().is_none_or(|swarm| stream.chance(swarm.kinds.0));
+        if !present {
+            return;
+        }
+        // Rounded up, so that few do not become none.
+        let count = (count * self.intensity).div_ceil(1_000_000);
+        for number in 0..count {
+            let mut stream = self.draw.stream(name, number, 1);
+            let at = stream.between(Nanos::ZERO, self.spec.phases.fault_time);
+            one(kind, WorldTime::ZERO + at, &mut stream, self);
+        }
+    }
+
+    fn push(&mut self, at: WorldTime, fault: Fault) {
+        self.faults.push(ScheduledFault { at, fault });
+    }
+
+    fn any(&self, stream: &mut Stream) -> NodeId {
+        *stream.pick(&self.members)
+    }
+
+    /// Two different members.
+    fn two(&self, stream: &mut Stream) -> (NodeId, NodeId) {
+        let shuffled = self.shuffled(stream);
+        (shuffled[0], shuffled[1])
+    }
+
+    fn shuffled(&self, stream: &mut Stream) -> Vec<NodeId> {
+        let mut members = self.members.clone();
+        for last in (1..members.len()).rev() {
+            let other = stream.below(last as u64 + 1) as usize;
+            members.swap(last, other);
+        }
+        members
+    }
+
+    fn victims(&self, extent: Extent, stream: &mut Stream) -> Vec<NodeId> {
+        let members = self.members.len() as u64;
+        let bits = stream.next_u64();
+        let between = |least: u64, most: u64| least + bits % (most.max(least) - least + 1);
+        let number = match extent {
+            Extent::One => 1,
+            Extent::Minority => between(1, (members - 1) / 2),
+            Extent::Majority => between(members / 2 + 1, (members - 1).max(members / 2 + 1)),
+            Extent::All => members,
+        };
+        let mut victims = self.shuffled(stream);
+        victims.truncate(number as usize);
+        victims.sort_unstable();
+        victims
+    }
+}
+
+fn crash(kind: &DownSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let victims = mix.victims(*kind.victims.draw(stream), stream);
+    let times = kind.times.draw(stream);
+    for node in victims {
+        let mut at = at;
+        for _ in 0..times {
+            let down_for = kind.down.draw(stream);
+            mix.push(at, Fault::Crash { node, down_for });
+            at = at + down_for + kind.up.draw(stream);
+        }
+    }
+}
+
+fn power_loss(kind: &DownSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let nodes = mix.victims(*kind.victims.draw(stream), stream);
+    let mut at = at;
+    for _ in 0..kind.times.draw(stream) {
+        let down_for = kind.down.draw(stream);
+        mix.push(at, Fault::PowerLoss { nodes: nodes.clone(), down_for });
+        at = at + down_for + kind.up.draw(stream);
+    }
+}
+
+fn pause(kind: &PauseSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    for node in mix.victims(*kind.victims.draw(stream), stream) {
+        mix.push(at, Fault::Pause { node, lasts: kind.lasts.draw(stream) });
+    }
+}
+
+fn partition(kind: &PartitionSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let lasts = kind.lasts.draw(stream);
+    let shape = *kind.shapes.draw(stream);
+    let with_clients = stream.chance(kind.with_clients.0);
+    let shuffled = mix.shuffled(stream);
+    let two_groups = |first: usize, second_from: usize| {
+        vec![shuffled[..first].to_vec(), shuffled[second_from..].to_vec()]
+    };
+    let mut groups = match shape {
+        PartitionShape::One => two_groups(1, 1),
+        PartitionShape::Minority => {
+            let most = ((shuffled.len() - 1) / 2).max(1) as u64;
+            let size = 1 + stream.below(most) as usize;
+            two_groups(size, size)
+        }
+        PartitionShape::Halves => {
+            let size = 1 + stream.below(shuffled.len() as u64 - 1) as usize;
+            two_groups(size, size)
+        }
+        PartitionShape::All => shuffled.iter().map(|member| vec![*member]).collect(),
+        PartitionShape::Pair => vec![vec![shuffled[0]], vec![shuffled[1]]],
+        PartitionShape::Bridge => {
+            // The member between the two groups is in none, so it reaches everybody.
+            let middle = shuffled.len() / 2;
+            two_groups(middle, (middle + 1).min(shuffled.len() - 1))
+        }
+        PartitionShape::Ring => return ring(at, lasts, &shuffled, mix),
+    };
+    for client in mix.clients.clone() {
+        let side = stream.below(groups.len() as u64) as usize;
+        if with_clients {
+            groups[side].push(client);
+        }
+    }
+    groups.iter_mut().for_each(|group| group.sort_unstable());
+    mix.push(at, Fault::Partition { groups, lasts });
+}
+
+/// Everybody is cut off from all but its two neighbours.
+fn ring(at: WorldTime, lasts: Nanos, members: &[NodeId], mix: &mut Mix<'_>) {
+    let number = members.len();
+    for (place, member) in members.iter().enumerate() {
+        let far = (2..number.saturating_sub(1)).map(|step| members[(place + step) % number]);
+        let to: Vec<NodeId> = far.collect();
+        if !to.is_empty() {
+            mix.push(at, Fault::OneWay { from: vec![*member], to, lasts });
+        }
+    }
+}
+
+fn one_way(kind: &OneWaySpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let lasts = kind.lasts.draw(stream);
+    let shape = *kind.shapes.draw(stream);
+    let shuffled = mix.shuffled(stream);
+    let (one, others) = shuffled.split_at(1);
+    let (from, to) = match shape {
+        OneWayShape::Mute => (one, others),
+        OneWayShape::Deaf => (others, one),
+        OneWayShape::Pair => (one, &others[..1]),
+        OneWayShape::Halves => {
+            shuffled.split_at(1 + stream.below(shuffled.len() as u64 - 1) as usize)
+        }
+    };
+    mix.push(at, Fault::OneWay { from: from.to_vec(), to: to.to_vec(), lasts });
+}
+
+fn slow_link(kind: &SlowLinkSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let (from, to) = mix.two(stream);
+    let (extra, lasts) = (kind.extra.draw(stream), kind.lasts.draw(stream));
+    mix.push(at, Fault::SlowLink { from, to, extra, lasts });
+}
+
+fn noise(kind: &NoiseSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let lasts = kind.lasts.draw(stream);
+    let noise = Noise {
+        loss_ppm: kind.loss.draw(stream).0,
+        duplicate_ppm: kind.duplicate.draw(stream).0,
+        reorder_ppm: kind.reorder.draw(stream).0,
+        replay_ppm: kind.replay.draw(stream).0,
+        delay: kind.delay.draw(stream),
+    };
+    mix.push(at, Fault::Noise { noise, lasts });
+}
+
+fn clock_jump(kind: &ClockJumpSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let node = mix.any(stream);
+    let by = signed(kind.by.draw(stream), stream);
+    mix.push(at, Fault::ClockJump { node, by });
+}
+
+fn clock_drift(kind: &ClockDriftSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let node = mix.any(stream);
+    let ppm = drift(kind.drift.draw(stream), stream);
+    mix.push(at, Fault::ClockDrift { node, ppm, lasts: kind.lasts.draw(stream) });
+}
+
+fn slow_disk(kind: &SlowDiskSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let node = mix.any(stream);
+    let (factor, lasts) = (kind.factor.draw(stream), kind.lasts.draw(stream));
+    mix.push(at, Fault::SlowDisk { node, factor, lasts });
+}

@@ -1,0 +1,178 @@
+//! What every generated schedule has, and what a change leaves alone.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::engine::{Fault, WorldTime};
+use crate::schedule::{Action, Value};
+
+fn scenario(text: &str) -> Scenario {
+    Scenario::read("test.toml", &format!("about = 'a test'\n{text}")).expect("it is right")
+}
+
+fn values(schedule: &Schedule) -> Vec<Value> {
+    let operations = schedule.clients.iter().flat_map(|client| &client.operations);
+    let value = |operation: &crate::schedule::PlannedOperation| match operation.action {
+        Action::Put(_, value)
+        | Action::CompareAndSwap(_, value)
+        | Action::WriteBoth(_, _, value) => Some(value),
+        _ => None,
+    };
+    operations.filter_map(value).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_schedule_and_another_seed_another() {
+    for scenario in Scenario::shipped() {
+        let schedule = generate(&scenario, Seed(7));
+        assert_eq!(schedule, generate(&scenario, Seed(7)));
+        assert_ne!(schedule.faults, generate(&scenario, Seed(8)).faults, "{}", scenario.name());
+        assert_ne!(schedule.noise_seed, generate(&scenario, Seed(8)).noise_seed);
+    }
+}
+
+#[test]
+fn a_schedule_survives_being_written_and_read() {
+    for scenario in Scenario::shipped() {
+        let schedule = generate(&scenario, Seed(u64::MAX));
+        let text = toml::to_string(&schedule).expect("a schedule is a document");
+        assert_eq!(toml::from_str::<Schedule>(&text).as_ref(), Ok(&schedule));
+    }
+}
+
+#[test]
+fn values_are_unique_and_keys_in_an_operation_differ_and_stand_in_order() {
+    let scenario = scenario("[workload]\nkeys = 12\n[workload.weights]\ndelete-range = 20");
+    let mut ranges = 0;
+    for seed in 0..20 {
+        let schedule = generate(&scenario, Seed(seed));
+        let values = values(&schedule);
+        let different: BTreeSet<Value> = values.iter().copied().collect();
+        assert_eq!(different.len(), values.len());
+        for operation in schedule.clients.iter().flat_map(|client| &client.operations) {
+            match operation.action {
+                Action::DeleteRange(from, to) => {
+                    ranges += 1;
+                    assert!(from.bytes() < to.bytes(), "{operation} deletes nothing");
+                }
+                Action::WriteBoth(one, other, _) | Action::ReadBoth(one, other) => {
+                    assert_ne!(one, other, "{operation}");
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(ranges > 100, "{ranges} ranges prove little");
+}
+
+#[test]
+fn clients_have_something_to_do_until_the_tail_ends() {
+    for scenario in Scenario::shipped() {
+        for seed in 0..10 {
+            let schedule = generate(&scenario, Seed(seed));
+            for client in &schedule.clients {
+                let thought = client
+                    .operations
+                    .iter()
+                    .fold(Nanos::ZERO, |sum, operation| sum + operation.think);
+                let end = schedule.phases.heal_at + Nanos::from_millis(1_500);
+                assert!(thought > end, "{} {seed}: done at {thought}", scenario.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_action_kind_of_fault_and_shape_of_partition_is_drawn() {
+    let swarm = Scenario::find("swarm").expect("it is shipped");
+    let mut actions = BTreeSet::new();
+    let mut kinds = BTreeSet::new();
+    let mut group_counts = BTreeSet::new();
+    for seed in 0..60 {
+        let schedule = generate(&swarm, Seed(seed));
+        for operation in schedule.clients.iter().flat_map(|client| &client.operations) {
+            let text = operation.action.to_string();
+            actions.insert(text.split(' ').next().map(str::to_owned));
+        }
+        for fault in &schedule.faults {
+            kinds.insert(fault.fault.kind());
+            if let Fault::Partition { groups, .. } = &fault.fault {
+                group_counts.insert(groups.len());
+            }
+        }
+    }
+    assert_eq!(actions.len(), 12, "{actions:?}");
+    assert_eq!(kinds.len(), 10, "{kinds:?}");
+    assert_eq!(group_counts, BTreeSet::from([2, 5]));
+}
+
+#[test]
+fn faults_fit_their_world_begin_before_the_heal_and_stand_in_order() {
+    for scenario in Scenario::shipped() {
+        for seed in 0..50 {
+            let schedule = generate(&scenario, Seed(seed));
+            let members = schedule.cluster.members as usize;
+            let mut has_disk = vec![true; members];
+            has_disk.resize(members + schedule.clients.len(), false);
+            for fault in &schedule.faults {
+                assert_eq!(fault.check(WorldTime::ZERO, &has_disk), Ok(()));
+                assert!(fault.at < WorldTime::ZERO + schedule.phases.heal_at);
+            }
+            assert!(schedule.faults.is_sorted_by_key(|fault| fault.at));
+        }
+    }
+}
+
+#[test]
+fn every_shape_and_extent_fits_clusters_of_every_size() {
+    for members in 1..=9 {
+        let links = "[faults.partition]\ncount = 40\nlasts = '1s'\n[faults.one_way]\ncount = 20\n\
+                     lasts = '1s'\n[faults.slow_link]\ncount = 5\nlasts = '1s'\nextra = '1ms'\n";
+        let links = if members == 1 { "" } else { links };
+        let scenario = scenario(&format!(
+            "[cluster]\nmembers = {members}\n{links}[faults.crash]\ncount = 30\ndown = '1s'\n\
+             victims = ['one', 'minority', 'majority', 'all']"
+        ));
+        let schedule = generate(&scenario, Seed(1));
+        let world: Vec<bool> = vec![true; members + schedule.clients.len()];
+        for fault in &schedule.faults {
+            assert_eq!(fault.check(WorldTime::ZERO, &world), Ok(()));
+            if let Fault::Partition { groups, .. } = &fault.fault {
+                assert!(groups.iter().all(|group| !group.is_empty()), "{fault}");
+            }
+        }
+    }
+}
+
+#[test]
+fn another_kind_of_fault_or_another_weight_leaves_the_rest_alone() {
+    let crash = "[faults.crash]\ncount = '1..5'\ndown = '10ms..1s'\n";
+    let pause = "[faults.pause]\ncount = '1..5'\nlasts = '10ms..1s'\n";
+    let one = generate(&scenario(crash), Seed(3));
+    let both = generate(&scenario(&format!("{crash}{pause}")), Seed(3));
+    let crashes = |schedule: &Schedule| {
+        let mut faults = schedule.faults.clone();
+        faults.retain(|fault| fault.fault.kind() == "crash");
+        faults
+    };
+    assert!(both.faults.len() > one.faults.len());
+    assert_eq!(crashes(&one), crashes(&both));
+    assert_eq!((&one.clients, &one.clocks), (&both.clients, &both.clocks));
+    let reweighted = generate(&scenario(&format!("{crash}[workload.weights]\nput = 90")), Seed(3));
+    assert_eq!(one.faults, reweighted.faults);
+    let times = |schedule: &Schedule| -> Vec<Nanos> {
+        schedule.clients[0].operations.iter().map(|operation| operation.think).collect()
+    };
+    assert_eq!(times(&one), times(&reweighted));
+}
+
+#[test]
+fn a_swarm_draws_subsets() {
+    let swarm = Scenario::find("swarm").expect("it is shipped");
+    let kinds = |seed| {
+        let faults = generate(&swarm, Seed(seed)).faults;
+        faults.iter().map(|fault| fault.fault.kind()).collect::<BTreeSet<_>>().len()
+    };
+    let counts: BTreeSet<usize> = (0..50).map(kinds).collect();
+    assert!(counts.first() <= Some(&3) && counts.last() >= Some(&7), "{counts:?}");
+}

@@ -1,0 +1,111 @@
+//! What the clients do.
+
+use super::Draw;
+use crate::engine::{Nanos, NodeId, Stream};
+use crate::scenario::{ActionKind, Spec};
+use crate::schedule::{Action, ClientPlan, Key, PlannedOperation, Value};
+
+/// The numbers of one client's values lie between this many times its own number and its
+/// successor's, so that a value tells who wrote it, and none is written twice.
+const VALUES_A_CLIENT: u32 = 10_000;
+/// How much more often than others a client that mostly reads does so.
+const READERS_WEIGHT: u64 = 6;
+/// How many revisions back a read of the past goes at most.
+const FARTHEST_BACK: u64 = 24;
+/// How many of the last revisions a compaction keeps at least, and how many more at most.
+const KEEP: (u64, u64) = (5, 60);
+
+pub(super) fn draw(spec: &Spec, draw: Draw, members: u32, clients: u32) -> Vec<ClientPlan> {
+    let keys = spec.workload.keys.draw(&mut draw.stream("keys", 0, 0));
+    (0..clients).map(|client| plan(spec, draw, members, client, keys)).collect()
+}
+
+/// What kind of client it is.
+struct Habits {
+    /// The one member that it asks; else any.
+    home: Option<NodeId>,
+    /// What it does, with weights.
+    weights: Vec<(ActionKind, u64)>,
+}
+
+fn habits(spec: &Spec, draw: Draw, members: u32, client: u32) -> Habits {
+    let workload = &spec.workload;
+    let mut stream = draw.stream("habits", u64::from(client), 0);
+    let home = any_member(members, &mut stream);
+    let home = stream.chance(workload.sticky.0).then_some(home);
+    let reader = stream.chance(workload.readers.0);
+    let weight = |(kind, weight, reads): (ActionKind, u32, bool)| {
+        let weight = u64::from(weight);
+        (kind, if reader && reads { weight * READERS_WEIGHT } else { weight })
+    };
+    Habits { home, weights: workload.weights.all().into_iter().map(weight).collect() }
+}
+
+fn plan(spec: &Spec, draw: Draw, members: u32, client: u32, keys: u32) -> ClientPlan {
+    let workload = &spec.workload;
+    let habits = habits(spec, draw, members, client);
+    let mut stream = draw.stream("operations", u64::from(client), 0);
+    let busy_until = spec.phases.fault_time + workload.tail;
+    let mut thought = Nanos::ZERO;
+    let mut operations = Vec::new();
+    while operations.len() < workload.operations as usize && thought <= busy_until {
+        let think = workload.think.draw(&mut stream);
+        // Schedules are written in whole microseconds.
+        let think = Nanos::from_micros(think.as_nanos() / 1_000);
+        let think = if stream.chance(workload.bursts.0) { Nanos::ZERO } else { think };
+        let roams_to = any_member(members, &mut stream);
+        let value = Value(client * VALUES_A_CLIENT + operations.len() as u32);
+        let action = action(&habits.weights, keys, value, &mut stream);
+        operations.push(PlannedOperation {
+            think,
+            member: habits.home.unwrap_or(roams_to),
+            action,
+        });
+        thought += think;
+    }
+    ClientPlan { operations }
+}
+
+fn any_member(members: u32, stream: &mut Stream) -> NodeId {
+    NodeId(stream.below(u64::from(members)) as u32)
+}
+
+/// Draws an action. Takes the same number of draws whatever it is.
+fn action(weights: &[(ActionKind, u64)], keys: u32, value: Value, stream: &mut Stream) -> Action {
+    let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
+    let mut ticket = stream.below(total);
+    let drawn = weights.iter().find(|(_, weight)| {
+        let hit = ticket < *weight;
+        ticket = ticket.saturating_sub(*weight);
+        hit
+    });
+    let (kind, _) = drawn.expect("a ticket lies below the sum of the weights");
+    let first = stream.below(u64::from(keys)) as u32;
+    let apart = 1 + stream.below(u64::from(keys) - 1) as u32;
+    let number = stream.next_u64();
+    let (key, other) = (Key(first), Key((first + apart) % keys));
+    match kind {
+        ActionKind::Put => Action::Put(key, value),
+        ActionKind::Get => Action::Get(key),
+        ActionKind::GetSerializable => Action::GetSerializable(key),
+        ActionKind::GetBack => Action::GetBack(key, 1 + (number % FARTHEST_BACK) as u32),
+        ActionKind::List => Action::List(limit(number)),
+        ActionKind::ListSerializable => Action::ListSerializable(limit(number)),
+        ActionKind::Delete => Action::Delete(key),
+        ActionKind::DeleteRange => {
+            // The store compares bytes: k10 comes before k2.
+            let in_order = key.to_string() < other.to_string();
+            let (from, to) = if in_order { (key, other) } else { (other, key) };
+            Action::DeleteRange(from, to)
+        }
+        ActionKind::CompareAndSwap => Action::CompareAndSwap(key, value),
+        ActionKind::WriteBoth => Action::WriteBoth(key, other, value),
+        ActionKind::ReadBoth => Action::ReadBoth(key, other),
+        ActionKind::Compact => Action::Compact((KEEP.0 + number % KEEP.1) as u32),
+    }
+}
+
+/// A page's size; in half of the cases none.
+fn limit(number: u64) -> u32 {
+    (number % 8).saturating_sub(3) as u32
+}

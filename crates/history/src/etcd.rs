@@ -14,7 +14,7 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 /// What a client asks of an etcd store.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "f", rename_all = "snake_case")]
 pub enum EtcdOp {
     /// Writes one key.
@@ -77,7 +77,7 @@ impl EtcdOp {
 }
 
 /// A put.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Put {
     /// Which key.
     pub key: Data,
@@ -99,7 +99,7 @@ pub struct Put {
 }
 
 /// A range: a read of one key, or of several.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Range {
     /// The first key.
     pub key: Data,
@@ -140,7 +140,7 @@ pub struct Range {
 }
 
 /// The order of a range's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sort {
     /// What is compared.
     pub target: SortTarget,
@@ -149,7 +149,7 @@ pub struct Sort {
 }
 
 /// What a range's answer is sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SortTarget {
     /// The key.
@@ -165,7 +165,7 @@ pub enum SortTarget {
 }
 
 /// The direction of a sort.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SortOrder {
     /// Not said, which etcd takes for ascending.
@@ -177,7 +177,7 @@ pub enum SortOrder {
 }
 
 /// A delete of one key, or of a range.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeleteRange {
     /// The first key.
     pub key: Data,
@@ -190,7 +190,7 @@ pub struct DeleteRange {
 }
 
 /// A transaction: one branch is carried out as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Txn {
     /// All must hold for `then` to be taken; none always holds.
     #[serde(default)]
@@ -205,7 +205,7 @@ pub struct Txn {
 
 /// One comparison of a transaction. It holds if it holds for every key of the range; a key that
 /// does not exist compares as all zeros, and never by value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Compare {
     /// The first key.
     pub key: Data,
@@ -220,7 +220,7 @@ pub struct Compare {
 }
 
 /// How two sides of a comparison must relate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Relation {
     /// Equal.
     #[serde(rename = "=")]
@@ -237,7 +237,7 @@ pub enum Relation {
 }
 
 /// What of a key is compared, and with what.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "target", content = "value", rename_all = "snake_case")]
 pub enum CompareTarget {
     /// The version; 0 for a key that does not exist.
@@ -253,7 +253,7 @@ pub enum CompareTarget {
 }
 
 /// A watch's opening.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Watch {
     /// The first key.
     pub key: Data,
@@ -278,7 +278,7 @@ pub struct Watch {
 }
 
 /// A kind of event that a watch leaves out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WatchFilter {
     /// No puts.

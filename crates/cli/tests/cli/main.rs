@@ -1,0 +1,6 @@
+//! The real binary, run as a user would run it.
+
+mod check;
+mod common;
+mod model;
+mod usage;

@@ -1,6 +1,6 @@
 //! What the checker is tested with: a reference store, a generator of histories, and a checker
 //! that tries all orders.
-#![allow(dead_code, reason = "each test file uses its part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
 pub mod brute;
 pub mod generate;

@@ -29,7 +29,7 @@ const READ_BUFFER_BYTES: usize = 1 << 18;
 /// Checks every file, also after one that is bad.
 pub(crate) fn run(args: &CheckArgs, output: &Output) -> Result<Exit, Error> {
     let interrupt = Interrupt::listen()?;
-    let progress = Progress::new(Some(args.files.len() as u64));
+    let progress = Progress::new((args.files.len() > 1).then_some(args.files.len() as u64));
     let mut tally = Tally::default();
     for (index, file) in args.files.iter().enumerate() {
         if interrupt.is_raised() || output.reader_gone() {
@@ -78,15 +78,20 @@ fn judge(file: &Path, args: &CheckArgs, interrupt: &Interrupt) -> Result<Judged,
         let limit = args.timeout.unwrap_or(Duration::MAX);
         interrupt.is_raised() || start.elapsed() >= limit
     };
-    let report = check(
-        &history,
-        &Options {
-            // The clock takes the place of the limit in steps, so that it alone decides.
-            steps: if args.timeout.is_some() { u64::MAX } else { defaults.steps },
-            memory_bytes: args.memory.unwrap_or(defaults.memory_bytes),
-            out_of_time: Some(&out_of_time),
-        },
-    );
+    let options = Options {
+        // The clock takes the place of the limit in steps, so that it alone decides.
+        steps: if args.timeout.is_some() { u64::MAX } else { defaults.steps },
+        memory_bytes: args.memory.unwrap_or(defaults.memory_bytes),
+        out_of_time: Some(&out_of_time),
+    };
+    let mut report = check(&history, &options);
+    if let Verdict::Unknown { reason } = &mut report.verdict {
+        if interrupt.is_raised() {
+            "interrupted".clone_into(reason);
+        } else if report.steps > options.steps {
+            reason.push_str("; with --timeout 5m the clock limits the search instead");
+        }
+    }
     Ok(Judged { model, report, took: start.elapsed() })
 }
 

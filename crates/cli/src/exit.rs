@@ -33,3 +33,22 @@ impl From<Exit> for ExitCode {
         Self::from(exit as u8)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weightier_outcome_counts_in_either_order() {
+        for (one, other, both) in [
+            (Exit::Well, Exit::Well, Exit::Well),
+            (Exit::Well, Exit::Undecided, Exit::Undecided),
+            (Exit::Undecided, Exit::Violation, Exit::Violation),
+            (Exit::Liveness, Exit::Violation, Exit::Violation),
+            (Exit::Liveness, Exit::Undecided, Exit::Liveness),
+            (Exit::Bad, Exit::Violation, Exit::Bad),
+        ] {
+            assert_eq!((one.and(other), other.and(one)), (both, both), "{one:?} {other:?}");
+        }
+    }
+}

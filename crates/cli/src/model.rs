@@ -48,7 +48,7 @@ pub(crate) fn run(args: &ModelArgs, output: &Output) -> Result<Exit, Error> {
     let stopping = interrupt.clone();
     options.stop = Some(Arc::new(move || stopping.is_raised() || start.elapsed() >= limit));
     let progress = Progress::new(None);
-    progress.spin(format!("searching all states of {name}"));
+    progress.update(0, format!("searching all states of {name}"));
     let report = search(name, &options).map_err(refused)?;
     drop(progress);
     let took = Nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));

@@ -14,7 +14,8 @@ const DRAWS_PER_SECOND: u8 = 10;
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Progress through `total` pieces of work.
+    /// Progress through `total` pieces of work. It is redrawn also while nothing is reported, so that
+    /// the time goes on.
     pub(crate) fn new(total: Option<u64>) -> Self {
         let template = match total {
             Some(_) => "{elapsed:>5} {wide_bar} {percent:>3} %  {msg}",
@@ -22,7 +23,8 @@ impl Progress {
         };
         let style = ProgressStyle::with_template(template).expect("the template is well formed");
         let bar = ProgressBar::with_draw_target(total, draw_target());
-        bar.set_style(style.progress_chars("█▌ "));
+        bar.set_style(style.progress_chars("━╸ "));
+        bar.enable_steady_tick(Duration::from_secs(1) / DRAWS_PER_SECOND.into());
         Self(bar)
     }
 
@@ -30,12 +32,6 @@ impl Progress {
     pub(crate) fn update(&self, done: u64, message: impl Into<Cow<'static, str>>) {
         self.0.set_message(message);
         self.0.set_position(done);
-    }
-
-    /// Says what is being done, and shows that it goes on, for work of unknown length.
-    pub(crate) fn spin(&self, message: impl Into<Cow<'static, str>>) {
-        self.0.set_message(message);
-        self.0.enable_steady_tick(Duration::from_secs(1) / DRAWS_PER_SECOND.into());
     }
 
     /// Takes the bar away for as long as `say` writes lines.

@@ -280,3 +280,129 @@ fn to_compare(compare: pb::Compare) -> Result<mvcc::Compare, DecodeError> {
     };
     Ok(mvcc::Compare { key: compare.key, range_end: compare.range_end, result, target })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes() -> impl Strategy<Value = Bytes> {
+        prop::collection::vec(any::<u8>(), 0..5).prop_map(Bytes::from)
+    }
+
+    fn lease() -> impl Strategy<Value = Option<LeaseId>> {
+        any::<i64>().prop_map(LeaseId::from_wire)
+    }
+
+    fn revision() -> impl Strategy<Value = Option<Revision>> {
+        (0i64..9).prop_map(Revision::from_wire)
+    }
+
+    fn put() -> impl Strategy<Value = mvcc::PutRequest> {
+        (bytes(), bytes(), lease(), any::<[bool; 3]>()).prop_map(|(key, value, lease, flags)| {
+            let [prev_kv, ignore_value, ignore_lease] = flags;
+            mvcc::PutRequest { key, value, lease, prev_kv, ignore_value, ignore_lease }
+        })
+    }
+
+    fn delete_range() -> impl Strategy<Value = mvcc::DeleteRangeRequest> {
+        (bytes(), bytes(), any::<bool>()).prop_map(|(key, range_end, prev_kv)| {
+            mvcc::DeleteRangeRequest { key, range_end, prev_kv }
+        })
+    }
+
+    fn range() -> impl Strategy<Value = mvcc::RangeRequest> {
+        let numbers = (revision(), 0u64..9, 0i32..5, 0i32..3);
+        let bounds = (revision(), revision(), revision(), revision());
+        (bytes(), bytes(), numbers, any::<[bool; 3]>(), bounds).prop_map(
+            |(key, range_end, (revision, limit, target, order), flags, bounds)| {
+                mvcc::RangeRequest {
+                    key,
+                    range_end,
+                    revision,
+                    limit,
+                    sort_target: target.try_into().expect("a target"),
+                    sort_order: order.try_into().expect("an order"),
+                    serializable: flags[0],
+                    keys_only: flags[1],
+                    count_only: flags[2],
+                    min_mod_revision: bounds.0,
+                    max_mod_revision: bounds.1,
+                    min_create_revision: bounds.2,
+                    max_create_revision: bounds.3,
+                }
+            },
+        )
+    }
+
+    fn compare() -> impl Strategy<Value = mvcc::Compare> {
+        let result = prop_oneof![
+            Just(mvcc::CompareResult::Equal),
+            Just(mvcc::CompareResult::Greater),
+            Just(mvcc::CompareResult::Less),
+            Just(mvcc::CompareResult::NotEqual),
+        ];
+        let target = prop_oneof![
+            any::<i64>().prop_map(mvcc::CompareTarget::Version),
+            any::<i64>().prop_map(mvcc::CompareTarget::CreateRevision),
+            any::<i64>().prop_map(mvcc::CompareTarget::ModRevision),
+            bytes().prop_map(mvcc::CompareTarget::Value),
+            any::<i64>().prop_map(mvcc::CompareTarget::Lease),
+        ];
+        (bytes(), bytes(), result, target).prop_map(|(key, range_end, result, target)| {
+            mvcc::Compare { key, range_end, result, target }
+        })
+    }
+
+    fn txn() -> impl Strategy<Value = mvcc::TxnRequest> {
+        let leaf = prop_oneof![
+            range().prop_map(mvcc::RequestOp::Range),
+            put().prop_map(mvcc::RequestOp::Put),
+            delete_range().prop_map(mvcc::RequestOp::DeleteRange),
+        ];
+        let nested = leaf.clone().prop_recursive(3, 12, 3, |inner| {
+            branches(inner.boxed()).prop_map(mvcc::RequestOp::Txn)
+        });
+        branches(prop_oneof![leaf, nested].boxed())
+    }
+
+    fn branches(
+        operation: BoxedStrategy<mvcc::RequestOp>,
+    ) -> impl Strategy<Value = mvcc::TxnRequest> {
+        let list = prop::collection::vec(operation, 0..3);
+        (prop::collection::vec(compare(), 0..3), list.clone(), list)
+            .prop_map(|(compare, success, failure)| mvcc::TxnRequest { compare, success, failure })
+    }
+
+    fn request() -> impl Strategy<Value = Request> {
+        prop_oneof![
+            put().prop_map(Request::Put),
+            delete_range().prop_map(Request::DeleteRange),
+            txn().prop_map(Request::Txn),
+            any::<i64>().prop_map(|revision| {
+                Request::Compact(mvcc::CompactRequest { revision: Revision(revision) })
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_write_is_decoded_as_it_was_encoded(request in request(), id: u64, member: u64) {
+            let payload = encode(NodeId(member), RequestId(id), &request);
+            prop_assert_eq!(decode(&payload), Ok((NodeId(member), RequestId(id), request)));
+        }
+
+        #[test]
+        fn no_payload_makes_the_decoder_panic(payload in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = decode(&Bytes::from(payload));
+        }
+    }
+
+    #[test]
+    fn what_holds_no_request_is_refused() {
+        assert_eq!(decode(&Bytes::new()), Err(DecodeError::Unknown));
+        let header = Some(pb::RequestHeader::default());
+        let empty = pb::InternalRaftRequest { header, ..Default::default() };
+        assert_eq!(decode(&Bytes::from(empty.encode_to_vec())), Err(DecodeError::Unknown));
+    }
+}

@@ -69,8 +69,7 @@ impl Member {
                 }
                 Effect::Commit(range) => self.apply(range),
                 Effect::ReadReady { id, index } => self.reads.confirm(id, index),
-                // The request stays under way; housekeeping asks again, under a new id.
-                Effect::ReadDropped { .. } => {}
+                Effect::ReadDropped { id } => self.reads.dropped(id),
                 Effect::ProposalDropped => {
                     unreachable!("a member proposes to itself only as leader")
                 }

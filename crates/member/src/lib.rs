@@ -25,3 +25,6 @@ pub use journal::Entry;
 pub use member::{BatchId, Input, Member, Output, PeerMessage, Timer};
 pub use recovery::{Recovery, RecoveryError};
 pub use request::{Error, Request, RequestToken, Response, ResponseBody};
+
+#[cfg(test)]
+mod tests;

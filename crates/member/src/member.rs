@@ -334,6 +334,12 @@ impl Member {
     /// written goes to the disk.
     fn finish(&mut self) {
         self.answer_confirmed_reads();
+        if self.raft.leader().is_some()
+            && let Some(id) = self.reads.retry_dropped(self.now)
+        {
+            self.step(Event::Read(id), &[]);
+            self.answer_confirmed_reads();
+        }
         while let Some(id) = self.reads.next_request(self.now) {
             self.step(Event::Read(id), &[]);
             self.answer_confirmed_reads();

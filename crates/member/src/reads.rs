@@ -23,6 +23,8 @@ pub(crate) struct Reads {
     next_id: u64,
     /// Under way: its id, when it was asked for, and who waits.
     current: Option<(ReadId, Time, Vec<Read>)>,
+    /// There was no leader to ask for the one under way.
+    dropped: bool,
     /// For the next one.
     gathering: Vec<Read>,
     /// Confirmed; to be answered once the index is applied.
@@ -31,7 +33,13 @@ pub(crate) struct Reads {
 
 impl Reads {
     pub(crate) fn new(first_id: u64) -> Reads {
-        Reads { next_id: first_id, current: None, gathering: Vec::new(), confirmed: Vec::new() }
+        Reads {
+            next_id: first_id,
+            current: None,
+            dropped: false,
+            gathering: Vec::new(),
+            confirmed: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -54,11 +62,22 @@ impl Reads {
         Some(id)
     }
 
-    /// Asks again, under a new id, if the one under way was asked for before `before`.
+    /// There was no leader to ask.
+    pub(crate) fn dropped(&mut self, id: ReadId) {
+        self.dropped = self.current.as_ref().is_some_and(|(current, ..)| *current == id);
+    }
+
+    /// Asks again, under a new id, if the one under way was dropped and there is a leader now.
+    pub(crate) fn retry_dropped(&mut self, now: Time) -> Option<ReadId> {
+        if self.dropped { self.retry(now, now) } else { None }
+    }
+
+    /// Asks again, under a new id, if the one under way was asked for at `before` or earlier.
     pub(crate) fn retry(&mut self, now: Time, before: Time) -> Option<ReadId> {
         if self.current.as_ref().is_none_or(|(_, asked, _)| *asked > before) {
             return None;
         }
+        self.dropped = false;
         let id = self.fresh_id();
         let gathered = std::mem::take(&mut self.gathering);
         let (current, asked, reads) = self.current.as_mut().expect("one is under way");

@@ -52,6 +52,15 @@ pub enum RecoveryError {
         /// The index of the entry found there.
         found: LogIndex,
     },
+    /// An entry's term is 0, or lower than that of the entry before it.
+    TermGoesBack {
+        /// The entry's index.
+        index: LogIndex,
+        /// Its term.
+        term: Term,
+        /// The term of the entry before it.
+        last_term: Term,
+    },
     /// Consensus cannot have written such a state.
     State(InvalidState),
 }
@@ -113,7 +122,10 @@ fn replay(records: Vec<raftpb::Entry>) -> Result<(Log, Vec<Entry>), RecoveryErro
             return Err(RecoveryError::Gap { expected, found: LogIndex(record.index) });
         }
         let payload = record.data.unwrap_or_default();
-        let term = Term(record.term);
+        let (term, last_term) = (Term(record.term), log.last_term());
+        if term < last_term.max(Term(1)) {
+            return Err(RecoveryError::TermGoesBack { index: expected, term, last_term });
+        }
         log.append(EntryMeta { term, size: payload.len() as u32 });
         entries.push(Entry { term, payload });
     }
@@ -150,6 +162,11 @@ impl fmt::Display for RecoveryError {
             RecoveryError::Gap { expected, found } => {
                 write!(f, "the log has entry {found} where entry {expected} belongs")
             }
+            RecoveryError::TermGoesBack { index, term, last_term } => write!(
+                f,
+                "the log has entry {index} of term {term} after one of term {last_term}: it was not \
+                 written by consensus; restore the member from its peers"
+            ),
             RecoveryError::State(error) => error.fmt(f),
         }
     }

@@ -1,0 +1,184 @@
+//! A small cluster in memory: every output waits until a test carries it out.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use quorate_mvcc::{PutRequest, RangeRequest};
+use quorate_raft::{NodeId, Role};
+use quorate_wal::disk::{DiskOp, MemDisk};
+
+use crate::{
+    BatchId, Config, Error, Input, Member, Output, PeerMessage, Request, RequestToken, Response,
+    ResponseBody, Time, Timer,
+};
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+/// Members `0..n`, whose ids count from 1.
+pub(super) struct Group {
+    pub(super) members: Vec<Member>,
+    pub(super) disks: Vec<MemDisk>,
+    /// Batches that were handed out and not carried out.
+    pub(super) batches: Vec<VecDeque<(BatchId, Vec<DiskOp>)>>,
+    /// Messages under way.
+    pub(super) messages: VecDeque<PeerMessage>,
+    pub(super) replies: BTreeMap<RequestToken, Result<Response, Error>>,
+    pub(super) timers: BTreeSet<(usize, Timer)>,
+    pub(super) halted: Vec<usize>,
+    pub(super) now: Time,
+    lives: Vec<u64>,
+    next_token: u64,
+}
+
+pub(super) fn config(index: usize, size: usize, life: u64) -> Config {
+    let voters = (1..=size as u64).map(NodeId).collect();
+    let first_request_id = (index as u64) << 48 | life << 32;
+    Config::new(NodeId(index as u64 + 1), 7, voters, first_request_id)
+}
+
+impl Group {
+    pub(super) fn new(size: usize) -> Group {
+        let mut group = Group {
+            members: Vec::new(),
+            disks: vec![MemDisk::new(); size],
+            batches: vec![VecDeque::new(); size],
+            messages: VecDeque::new(),
+            replies: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            halted: Vec::new(),
+            now: Time(SECOND),
+            lives: vec![1; size],
+            next_token: 0,
+        };
+        for index in 0..size {
+            let config = config(index, size, 1);
+            let (member, _) =
+                Member::start(config, &mut group.disks[index], group.now).expect("a fresh disk");
+            group.members.push(member);
+            group.collect(index);
+        }
+        group
+    }
+
+    /// A group whose first member leads, with everything settled.
+    pub(super) fn led(size: usize) -> Group {
+        let mut group = Group::new(size);
+        group.fire(0, Timer::Election);
+        group.settle();
+        assert_eq!(group.members[0].view().role, Role::Leader);
+        group
+    }
+
+    pub(super) fn input(&mut self, index: usize, input: Input) {
+        self.members[index].handle(self.now, input);
+        self.collect(index);
+    }
+
+    pub(super) fn fire(&mut self, index: usize, timer: Timer) {
+        self.timers.remove(&(index, timer));
+        self.input(index, Input::Timer(timer));
+    }
+
+    pub(super) fn ask(&mut self, index: usize, request: Request) -> RequestToken {
+        let token = RequestToken(self.next_token);
+        self.next_token += 1;
+        self.input(index, Input::Request { token, request });
+        token
+    }
+
+    /// Carries the first batch out that waits at a member.
+    pub(super) fn sync(&mut self, index: usize) {
+        let (batch, operations) = self.batches[index].pop_front().expect("a batch waits");
+        DiskOp::execute_all(&operations, &mut self.disks[index]).expect("the disk works");
+        self.input(index, Input::Disk { batch, result: Ok(()) });
+    }
+
+    pub(super) fn deliver(&mut self, message: PeerMessage) {
+        let to = match &message {
+            PeerMessage::Raft { message, .. } => message.to,
+            PeerMessage::Propose { to, .. } => *to,
+        };
+        self.input(to.0 as usize - 1, Input::Peer(message));
+    }
+
+    /// Carries everything out that waits, for as long as there is something.
+    pub(super) fn settle(&mut self) {
+        loop {
+            if let Some(index) = self.batches.iter().position(|batches| !batches.is_empty()) {
+                self.sync(index);
+            } else if let Some(message) = self.messages.pop_front() {
+                self.deliver(message);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Loses what is not synced, and starts the member again.
+    pub(super) fn power_loss(&mut self, index: usize) {
+        self.batches[index].clear();
+        self.disks[index].power_loss(|_| false);
+        self.lives[index] += 1;
+        let config = config(index, self.members.len(), self.lives[index]);
+        let disk = &mut self.disks[index];
+        let (member, _) =
+            Member::start(config, disk, self.now).expect("what a power loss leaves can be read");
+        self.members[index] = member;
+        self.collect(index);
+    }
+
+    /// The answer to a request.
+    pub(super) fn answer(&mut self, token: RequestToken) -> Result<Response, Error> {
+        self.replies.remove(&token).expect("the request is answered")
+    }
+
+    fn collect(&mut self, index: usize) {
+        while let Some(output) = self.members[index].poll() {
+            match output {
+                Output::Send(message) => self.messages.push_back(message),
+                Output::Reply { token, result } => {
+                    let earlier = self.replies.insert(token, result);
+                    assert!(earlier.is_none(), "{token:?} is answered once");
+                }
+                Output::SetTimer(timer) => {
+                    self.timers.insert((index, timer));
+                }
+                Output::Disk { batch, operations } => {
+                    assert!(self.batches[index].is_empty(), "one batch at a time");
+                    self.batches[index].push_back((batch, operations));
+                }
+                Output::Halt(_) => self.halted.push(index),
+            }
+        }
+    }
+}
+
+pub(super) fn put(key: &'static str, value: &'static str) -> Request {
+    Request::Put(PutRequest {
+        key: Bytes::from_static(key.as_bytes()),
+        value: Bytes::from_static(value.as_bytes()),
+        ..PutRequest::default()
+    })
+}
+
+pub(super) fn get(key: &'static str) -> Request {
+    Request::Range(RangeRequest {
+        key: Bytes::from_static(key.as_bytes()),
+        ..RangeRequest::default()
+    })
+}
+
+pub(super) fn get_serializable(key: &'static str) -> Request {
+    match get(key) {
+        Request::Range(range) => Request::Range(RangeRequest { serializable: true, ..range }),
+        other => other,
+    }
+}
+
+/// The value that a get found.
+pub(super) fn value(response: Result<Response, Error>) -> Option<Bytes> {
+    match response.expect("the read is answered").body {
+        ResponseBody::Range(range) => range.kvs.first().map(|kv| kv.value.clone()),
+        other => panic!("{other:?} answers no range"),
+    }
+}

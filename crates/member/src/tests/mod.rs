@@ -1,0 +1,7 @@
+//! Tests of the member as a whole, with a driver that does one thing at a time.
+
+mod durability;
+mod group;
+mod reads;
+mod recovery;
+mod requests;

@@ -8,6 +8,7 @@
 //! A run is a function of its schedule and its seed. Nothing in this crate reads a clock, starts a
 //! thread or touches a file.
 
+pub mod campaign;
 pub mod cluster;
 mod document;
 pub mod engine;
@@ -18,6 +19,7 @@ mod panics;
 pub mod scenario;
 pub mod schedule;
 mod seed;
+mod stopwatch;
 
 pub use document::{DocumentError, Place};
 pub use generate::generate;

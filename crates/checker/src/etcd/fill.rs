@@ -322,10 +322,13 @@ impl<'p, 'a> Filling<'p, 'a> {
         let deadline = self.timeline.deadline(revision).time;
         let candidates = self.candidates(revision);
         let left = candidates.partition_point(|&i| self.plan.items[i].invoked <= deadline);
+        let items = &self.plan.items;
         let observers = self.plan.observers_at(revision).iter();
+        let maybe = observers.filter(|observer| observer.2).map(|observer| observer.1);
+        let maybe = maybe.filter(|&item| items[item].invoked <= deadline).collect();
         self.choices.push(Choice {
             revision,
-            maybe: observers.filter(|observer| observer.2).map(|observer| observer.1).collect(),
+            maybe,
             left,
             chosen: None,
             culprits: BTreeSet::new(),

@@ -49,8 +49,18 @@ pub(crate) fn check(operations: &Operations<'_>, budget: &mut Budget<'_>) -> Ver
 
 /// What was not judged in a history that is otherwise all right.
 fn judge(operations: &Operations<'_>, budget: &mut Budget<'_>) -> Result<Option<String>, Stop> {
-    let plan = Plan::of(operations)?;
-    let timeline = Timeline::of(&plan)?;
-    Filling::search(&plan, &timeline, budget)?;
-    Ok(plan.unjudged.clone())
+    let mut plan = Plan::of(operations)?;
+    let mut first = None;
+    for top in plan.possible_tops() {
+        plan.raise_top(top);
+        let found = Timeline::of(&plan)
+            .map_err(Stop::from)
+            .and_then(|timeline| Filling::search(&plan, &timeline, budget));
+        match found {
+            Ok(()) => return Ok(plan.unjudged),
+            Err(Stop::Invalid(violation)) => first = first.or(Some(violation)),
+            Err(stop) => return Err(stop),
+        }
+    }
+    Err(first.expect("there is a top, and it did not fit").into())
 }

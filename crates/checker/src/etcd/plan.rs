@@ -196,6 +196,28 @@ impl<'a> Plan<'a> {
         self.keys.binary_search(&key).ok().map(|rank| rank as u32)
     }
 
+    /// The revisions that the store may have reached: the highest that an answer tells of, and
+    /// those above it that a compaction of unknown outcome asked for, where refusals may be due
+    /// to one. Writes of unknown outcome would have made what is in between.
+    pub(super) fn possible_tops(&self) -> Vec<u64> {
+        let mut tops = vec![self.top];
+        if !self.refused_as_compacted.is_empty() {
+            let reachable = self.top + self.unknown.len() as u64;
+            let asked = self.unknown_compactions.iter().map(|compaction| compaction.at);
+            tops.extend(asked.filter(|&at| at > self.top && at <= reachable));
+            tops.sort_unstable();
+            tops.dedup();
+        }
+        tops
+    }
+
+    /// Takes a higher revision for the highest that the store reached.
+    pub(super) fn raise_top(&mut self, top: u64) {
+        assert!(top >= self.top, "answers tell of revision {}, not only {top}", self.top);
+        self.top = top;
+        self.owner.resize(top as usize + 1, None);
+    }
+
     /// The answers whose header says this revision.
     pub(super) fn observers_at(&self, revision: u64) -> &[(u64, usize, bool)] {
         let from = self.observers.partition_point(|o| o.0 < revision);

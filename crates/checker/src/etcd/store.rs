@@ -88,6 +88,8 @@ impl<'a> Mismatch<'a> {
     }
 }
 
+static NOTHING_OBSERVED: RangeResponse = RangeResponse { kvs: None, count: None, more: None };
+
 type Fits<'a> = Result<(), Mismatch<'a>>;
 
 /// The store. Revision 1 is empty.
@@ -142,42 +144,25 @@ impl<'p, 'a> Store<'p, 'a> {
         response: Option<&'a EtcdResponse>,
     ) -> Fits<'a> {
         match (call, response) {
-            (Call::Put(rank, put), response) => {
-                let prev_kv = match response {
-                    Some(EtcdResponse::Put(answer)) => answer.prev_kv.as_ref(),
-                    _ => None,
-                };
-                self.put(*rank, put, base, prev_kv)
+            (Call::Put(rank, put), None) => self.put(*rank, put, base, None),
+            (Call::Put(rank, put), Some(EtcdResponse::Put(answer))) => {
+                self.put(*rank, put, base, answer.prev_kv.as_ref())
             }
-            (Call::Range(span, range), response) => {
-                let at = range.at.map_or(0, |at| at.0);
-                if at > base {
-                    let why = "it asked for a revision that did not exist yet";
-                    return Err(Mismatch::of_call(Difference::Impossible(why)));
-                }
-                let at = if at == 0 { self.current(base) } else { at };
-                match response {
-                    Some(EtcdResponse::Range(answer)) => {
-                        self.compare_range(*span, range, at, answer)
-                    }
-                    _ => Ok(()),
-                }
+            (Call::Range(span, range), None) => self.range(*span, range, base, &NOTHING_OBSERVED),
+            (Call::Range(span, range), Some(EtcdResponse::Range(answer))) => {
+                self.range(*span, range, base, answer)
             }
-            (Call::Delete(span, delete), response) => {
-                let answer = match response {
-                    Some(EtcdResponse::DeleteRange(answer)) => Some(answer),
-                    _ => None,
-                };
-                self.delete(*span, delete.prev_kv, base, answer)
+            (Call::Delete(span, delete), None) => self.delete(*span, delete.prev_kv, base, None),
+            (Call::Delete(span, delete), Some(EtcdResponse::DeleteRange(answer))) => {
+                self.delete(*span, delete.prev_kv, base, Some(answer))
             }
-            (Call::Txn(txn), response) => {
-                let answer = match response {
-                    Some(EtcdResponse::Txn(answer)) => Some(answer),
-                    _ => None,
-                };
-                self.txn(txn, base, answer)
-            }
+            (Call::Txn(txn), None) => self.txn(txn, base, None),
+            (Call::Txn(txn), Some(EtcdResponse::Txn(answer))) => self.txn(txn, base, Some(answer)),
             (Call::Other, _) => Ok(()),
+            (_, Some(_)) => {
+                let why = "it is the answer to another kind of operation";
+                Err(Mismatch::of_call(Difference::Impossible(why)))
+            }
         }
     }
 
@@ -312,13 +297,22 @@ impl<'p, 'a> Store<'p, 'a> {
         exists || compare_one(compare, None)
     }
 
-    fn compare_range(
+    fn range(
         &self,
         span: Span,
         range: &'a Range,
-        at: u64,
+        base: u64,
         answer: &'a RangeResponse,
     ) -> Fits<'a> {
+        let at = range.at.map_or(0, |at| at.0);
+        if at > base {
+            let why = "it asked for a revision that did not exist yet";
+            return Err(Mismatch::of_call(Difference::Impossible(why)));
+        }
+        let at = if at == 0 { self.current(base) } else { at };
+        if answer.kvs.is_none() && answer.count.is_none() && answer.more.is_none() {
+            return Ok(());
+        }
         let mut found = Vec::new();
         for rank in span.ranks() {
             if let Some(version) = self.at(rank, at) {

@@ -61,6 +61,9 @@ impl Object for Reference {
         let mut after = self.clone();
         let fits = match (&one.outcome, after.execute(op)) {
             (Outcome::Info, _) => true,
+            (Outcome::Fail(observed), _) if matches!(op, EtcdOp::Txn(_)) => {
+                return refusal_possible(op, self, observed).then(|| self.clone());
+            }
             (Outcome::Fail(observed), Err(error)) => *observed == error,
             (Outcome::Ok(OpResult::Etcd(observed)), Ok(expected)) => {
                 observed.revision == expected.revision
@@ -69,6 +72,22 @@ impl Object for Reference {
             _ => false,
         };
         fits.then_some(after)
+    }
+}
+
+/// Which branch a refused transaction would have taken is nowhere recorded; the checker allows
+/// either, on purpose.
+fn refusal_possible(op: &EtcdOp, store: &Reference, error: &str) -> bool {
+    match op {
+        EtcdOp::Range(Range { at: Some(at), .. }) => match error {
+            COMPACTED => at.0 != 0 && at.0 < store.compacted(),
+            _ => at.0 > store.revision(),
+        },
+        EtcdOp::Txn(txn) => {
+            let mut ops = txn.then.iter().chain(&txn.or_else);
+            ops.any(|op| refusal_possible(op, store, error))
+        }
+        _ => false,
     }
 }
 

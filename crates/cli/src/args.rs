@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use quorate_sim::campaign::{Shard, ShardError};
+use quorate_sim::{Seed, SeedError};
 
 use crate::units::{parse_bytes, parse_duration};
 
@@ -68,12 +70,58 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run seeded schedules of faults against a simulated cluster, and judge every step
+    Sim(SimArgs),
     /// Judge histories: could a store that keeps its promises have answered so?
     Check(CheckArgs),
     /// Search the whole state space of an abstract model; without a name, list the models
     Model(ModelArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+}
+
+const SIM_EXAMPLES: &str = "\
+Examples:
+  quorate sim                                  the shipped scenarios, about a minute
+  quorate sim swarm --seeds 10000 --from 1     these seeds of one scenario
+  quorate sim swarm --for 8h --shard 1/4       as many as fit, on one machine of four
+  quorate sim my-scenario.toml --seed 0x2a     one seed of a scenario of your own";
+
+#[derive(Debug, Args)]
+#[command(after_help = SIM_EXAMPLES)]
+pub(crate) struct SimArgs {
+    /// Shipped scenarios by name, or scenario files; none: all shipped ones
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<String>,
+    /// How many seeds of each scenario to run [default: 200; with --for, no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<NonZeroU64>,
+    /// The first seed, decimal or 0x… [default: a fresh one, which is printed]
+    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    pub(crate) from: Option<Seed>,
+    /// Run this one seed of each scenario, decimal or 0x…
+    #[arg(
+        long,
+        value_name = "S",
+        value_parser = parse_seed,
+        conflicts_with_all = ["seeds", "from", "time_limit", "shard"]
+    )]
+    pub(crate) seed: Option<Seed>,
+    /// Seeds run at the same time [default: the number of processors]
+    #[arg(long, value_name = "J")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Start no more seeds after so long
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) time_limit: Option<Duration>,
+    /// Run only the K-th of N parts of the seeds, as in 2/8
+    #[arg(long, value_name = "K/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
+    /// End after so many failing seeds
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) max_failures: NonZeroUsize,
+    /// Where failing seeds leave their history, schedules and trace
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -173,4 +221,12 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         format!("{error}: write HOST:PORT, as in localhost:3000, or a port number")
     })?;
     addresses.next().ok_or_else(|| format!("'{text}' has no address"))
+}
+
+fn parse_seed(text: &str) -> Result<Seed, String> {
+    text.parse().map_err(|error: SeedError| error.to_string())
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    text.parse().map_err(|error: ShardError| error.to_string())
 }

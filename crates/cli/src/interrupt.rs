@@ -37,4 +37,9 @@ impl Interrupt {
     pub(crate) fn is_raised(&self) -> bool {
         self.0.load(Relaxed)
     }
+
+    /// The flag itself, for those who look at it on other threads.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
 }

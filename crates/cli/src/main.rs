@@ -11,6 +11,8 @@ mod interrupt;
 mod model;
 mod output;
 mod progress;
+mod sim;
+mod summary;
 mod units;
 
 use std::env;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, output: &Output) -> Result<Exit, Error> {
     match command {
+        Command::Sim(args) => sim::run(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Model(args) => model::run(args, output),
         Command::Completions(args) => Ok(completions(args, output)),

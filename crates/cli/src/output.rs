@@ -138,6 +138,10 @@ impl Paint {
         self.with("2", text)
     }
 
+    pub(crate) fn bold_green(self, text: impl fmt::Display) -> String {
+        self.with("1;32", text)
+    }
+
     pub(crate) fn green(self, text: impl fmt::Display) -> String {
         self.with("32", text)
     }

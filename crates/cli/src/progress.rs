@@ -18,7 +18,7 @@ impl Progress {
     /// the time goes on.
     pub(crate) fn new(total: Option<u64>) -> Self {
         let template = match total {
-            Some(_) => "{elapsed:>5} {wide_bar} {percent:>3} %  {msg}",
+            Some(_) => "{elapsed:>5} {bar:30} {percent:>3} %  {msg}",
             None => "{elapsed:>5} {spinner} {msg}",
         };
         let style = ProgressStyle::with_template(template).expect("the template is well formed");
@@ -32,6 +32,11 @@ impl Progress {
     pub(crate) fn update(&self, done: u64, message: impl Into<Cow<'static, str>>) {
         self.0.set_message(message);
         self.0.set_position(done);
+    }
+
+    /// Corrects the number of pieces there are.
+    pub(crate) fn set_total(&self, total: u64) {
+        self.0.set_length(total);
     }
 
     /// Takes the bar away for as long as `say` writes lines.

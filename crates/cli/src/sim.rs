@@ -1,0 +1,111 @@
+//! `quorate sim`: a campaign, its failures and its summary. What is run and judged is the
+//! simulator's business.
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+
+use quorate_sim::Seed;
+use quorate_sim::campaign::{self, Batch, CampaignOptions, Ended, Report};
+use quorate_sim::scenario::{Scenario, ScenarioError};
+
+use crate::args::SimArgs;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::summary;
+use crate::units::{count, plural};
+
+/// Seeds of each scenario when neither a number nor a time is given: enough that every mark has to
+/// be reached, and all shipped scenarios together take about a minute.
+const DEFAULT_SEEDS: u64 = 200;
+
+/// Runs a campaign and reports on it.
+pub(crate) fn run(args: &SimArgs, output: &Output) -> Result<Exit, Error> {
+    let options = options(args)?;
+    if args.from.is_none() && args.seed.is_none() {
+        output.message(format_args!("the first seed is {}", options.from));
+    }
+    let interrupt = Interrupt::listen()?;
+    let report = run_campaign(&options, &interrupt);
+    if output.is_json() {
+        output.json(&report.to_json());
+    } else {
+        output.data(summary::in_words(&report, output.paint()));
+    }
+    Ok(exit(&report))
+}
+
+fn exit(report: &Report) -> Exit {
+    let failed = match report.failures.as_slice() {
+        [] => Exit::Well,
+        _ if report.has_safety_violation() => Exit::Violation,
+        _ => Exit::Liveness,
+    };
+    // Whoever asked for a number of seeds, or for marks to be reached, has no answer yet.
+    let unfinished = report.ended == Ended::Stopped || !report.shortcomings().is_empty();
+    failed.and(if unfinished { Exit::Undecided } else { Exit::Well })
+}
+
+fn options(args: &SimArgs) -> Result<CampaignOptions, Error> {
+    let scenarios = if args.scenarios.is_empty() {
+        Scenario::shipped()
+    } else {
+        let found: Result<_, _> = args.scenarios.iter().map(|name| Scenario::find(name)).collect();
+        found.map_err(scenario_error)?
+    };
+    let seeds = match (args.seed, args.seeds, args.time_limit) {
+        (Some(_), ..) => 1,
+        (None, Some(seeds), _) => seeds.get(),
+        (None, None, Some(_)) => u64::MAX,
+        (None, None, None) => DEFAULT_SEEDS,
+    };
+    let batch = |scenario| Batch { scenario: Arc::new(scenario), seeds };
+    Ok(CampaignOptions {
+        batches: scenarios.into_iter().map(batch).collect(),
+        from: args.seed.or(args.from).unwrap_or_else(fresh_seed),
+        jobs: args.jobs.unwrap_or_else(processors),
+        time_limit: args.time_limit,
+        shard: args.shard,
+        max_failures: args.max_failures,
+    })
+}
+
+/// A seed that nobody has seen yet. The system's randomness comes in with the hasher's keys.
+fn fresh_seed() -> Seed {
+    // Short enough to be read out, and far from the end of the numbers.
+    Seed(RandomState::new().hash_one("quorate") >> 16)
+}
+
+fn processors() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+fn run_campaign(options: &CampaignOptions, interrupt: &Interrupt) -> Report {
+    let endless = options.batches.iter().any(|batch| batch.seeds == u64::MAX);
+    let bar = Progress::new((!endless).then_some(0));
+    campaign::run(options, interrupt.flag(), &mut |progress: &campaign::Progress| {
+        if let Some(planned) = progress.planned {
+            bar.set_total(planned);
+        }
+        let mut message = plural(progress.done, "schedule");
+        message += &format!(", {} events", count(progress.events));
+        if progress.failures > 0 {
+            message += &format!(", {}", plural(progress.failures, "failure"));
+        }
+        bar.update(progress.done, message);
+    })
+}
+
+/// The simulator's messages say what to do after the semicolon; a place in a file comes first.
+pub(crate) fn scenario_error(error: ScenarioError) -> Error {
+    match error {
+        ScenarioError::Invalid(error) => {
+            Error::with_remedy(format!("{}: {}", error.place, error.what), error.remedy)
+        }
+        other => Error::new(other.to_string()),
+    }
+}

@@ -126,7 +126,11 @@ fn remedy_for_unknown(unknown: &str, known: &[&str]) -> String {
 pub(crate) fn closest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (text.chars().count() / 3).max(1);
     let rated = names.map(|name| (edit_distance(text, name), name));
-    rated.filter(|(distance, _)| *distance <= allowed).min().map(|(_, name)| name)
+    // A forgotten or an added unit is a likely mistake as well: `heal_at` for `heal_at_ns`.
+    let is_close = |(distance, name): &(usize, &str)| {
+        *distance <= allowed || text.len() > 3 && name.starts_with(text)
+    };
+    rated.filter(is_close).min().map(|(_, name)| name)
 }
 
 /// The least number of characters to insert, remove or replace.
@@ -207,6 +211,7 @@ mod tests {
             assert_eq!(edit_distance(other, one), distance);
         }
         assert_eq!(closest("smok", ["swarm", "smoke"].into_iter()), Some("smoke"));
+        assert_eq!(closest("heal_at", ["seed", "heal_at_ns"].into_iter()), Some("heal_at_ns"));
         assert_eq!(closest("entirely", ["swarm", "smoke"].into_iter()), None);
     }
 }

@@ -5,9 +5,14 @@
 //! etcd. The cluster runs our members and their clients in such a world, records what the clients
 //! saw and watches the invariants.
 //!
-//! A run is a function of its schedule and its seed. Nothing in this crate reads a clock, starts a
-//! thread or touches a file.
+//! Around it, a [`scenario`] and a seed give a [`schedule`] ([`generate`]), a [`campaign`] runs many
+//! of them, a failing one is made smaller ([`shrink`]) and written down ([`repro`], [`artifacts`]).
+//!
+//! A run is a function of its schedule: nothing inside reads a clock, starts a thread or touches a
+//! file. Only the campaign starts threads, only `stopwatch` reads a clock, only `files` opens files,
+//! all of them before and after runs.
 
+pub mod artifacts;
 pub mod campaign;
 pub mod cluster;
 mod document;
@@ -16,9 +21,11 @@ mod files;
 mod generate;
 mod invariants;
 mod panics;
+pub mod repro;
 pub mod scenario;
 pub mod schedule;
 mod seed;
+pub mod shrink;
 mod stopwatch;
 
 pub use document::{DocumentError, Place};

@@ -3,9 +3,34 @@
 use quorate_raft::{NodeId, Options};
 
 /// A reading of the member's clock, in nanoseconds from an arbitrary beginning. Deadlines are
-/// counted with it; nothing else depends on it.
+/// counted with it; nothing else depends on it. It may go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
+
+/// Time that has passed by a clock which may be set back.
+///
+/// A request that waits must not wait longer because somebody set the clock back (the simulator
+/// found a read that was never repeated after a jump of ten seconds): what the clock loses does not
+/// count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Elapsed {
+    /// The clock's last reading.
+    reading: Time,
+    total: Time,
+}
+
+impl Elapsed {
+    pub(crate) fn begin(reading: Time) -> Elapsed {
+        Elapsed { reading, total: Time(0) }
+    }
+
+    /// The time that has passed, given what the clock shows now.
+    pub(crate) fn at(&mut self, reading: Time) -> Time {
+        self.total.0 += reading.0.saturating_sub(self.reading.0);
+        self.reading = reading;
+        self.total
+    }
+}
 
 /// A member's identity and limits.
 #[derive(Clone, Debug)]

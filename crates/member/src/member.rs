@@ -10,7 +10,7 @@ use quorate_raft::{
 use quorate_wal::disk::{DiskError, DiskOp};
 
 use crate::codec;
-use crate::config::{Config, Time};
+use crate::config::{Config, Elapsed, Time};
 use crate::forwards::{Forwards, Ticket};
 use crate::journal::{Entry, Journal};
 use crate::proposals::Proposals;
@@ -128,7 +128,9 @@ pub struct Member {
     /// Messages that wait for a write to be durable.
     pub(crate) held: VecDeque<(IoId, PeerMessage)>,
     pub(crate) outputs: VecDeque<Output>,
-    pub(crate) now: Time,
+    /// Time since the start.
+    now: Time,
+    elapsed: Elapsed,
     housekeeping: bool,
     halted: bool,
 }
@@ -148,7 +150,8 @@ impl Member {
             caught_up: false,
             held: VecDeque::new(),
             outputs: VecDeque::new(),
-            now,
+            now: Time(0),
+            elapsed: Elapsed::begin(now),
             housekeeping: false,
             halted: false,
         };
@@ -167,7 +170,7 @@ impl Member {
         if self.halted {
             return;
         }
-        self.now = now;
+        self.now = self.elapsed.at(now);
         match input {
             Input::Peer(PeerMessage::Raft { message, payloads }) => {
                 self.step(Event::Message(message), &payloads);
@@ -324,8 +327,8 @@ impl Member {
         for token in expired {
             self.reply(token, Err(Error::TimedOut));
         }
-        let before = Time(self.now.0.saturating_sub(self.config.read_retry_ns));
-        if let Some(id) = self.reads.retry(self.now, before) {
+        let before = self.now.0.checked_sub(self.config.read_retry_ns);
+        if let Some(id) = before.and_then(|before| self.reads.retry(self.now, Time(before))) {
             self.step(Event::Read(id), &[]);
         }
     }

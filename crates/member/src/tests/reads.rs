@@ -3,7 +3,7 @@
 use quorate_raft::{Body, Role};
 
 use super::group::{Group, SECOND, get, get_serializable, put, value};
-use crate::{PeerMessage, Time, Timer};
+use crate::{Error, PeerMessage, Time, Timer};
 
 #[test]
 fn a_linearizable_read_at_a_follower_sees_what_was_acknowledged_before() {
@@ -84,6 +84,27 @@ fn an_answer_to_an_earlier_read_index_is_not_taken_for_a_later_one() {
     group.fire(1, Timer::Housekeeping);
     group.settle();
     assert_eq!(value(group.answer(read)), None);
+}
+
+#[test]
+fn a_clock_that_is_set_back_delays_neither_a_repetition_nor_a_time_out() {
+    let mut group = Group::led(3);
+    let read = group.ask(1, get("a"));
+    group.messages.clear();
+    group.now = Time(group.now.0 / 2);
+    group.fire(1, Timer::Housekeeping);
+    assert!(group.messages.is_empty(), "it is too early to ask again");
+    group.now = Time(group.now.0 + SECOND);
+    group.fire(1, Timer::Housekeeping);
+    group.settle();
+    assert_eq!(value(group.answer(read)), None, "it was asked for again");
+    let write = group.ask(1, put("a", "1"));
+    group.messages.clear();
+    group.now = Time(0);
+    group.fire(1, Timer::Housekeeping);
+    group.now = Time(8 * SECOND);
+    group.fire(1, Timer::Housekeeping);
+    assert_eq!(group.answer(write), Err(Error::TimedOut));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::schedule::Schedule;
 /// How often the liveness phase looks whether the cluster is whole.
 const LOOK_EVERY: Nanos = Nanos::from_millis(50);
 /// How long the liveness phase lasts at least, so that the schedule's clients go on in it.
-const LIVE_AT_LEAST: Nanos = Nanos::from_millis(500);
+const LIVE_AT_LEAST: Nanos = Nanos::from_millis(1_500);
 
 /// What to keep of a run besides its verdict.
 #[derive(Clone, Copy, Debug, Default)]

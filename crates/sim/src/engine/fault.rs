@@ -89,7 +89,9 @@ pub enum Fault {
         #[serde(rename = "for_ns")]
         lasts: Nanos,
     },
-    /// A clock is set to another time.
+    /// A clock is set to another time. Set forward, it makes timers due at once that it passes, as
+    /// when a machine wakes from a suspension; set back, it puts none off, since timers count
+    /// elapsed time.
     ClockJump {
         /// Whose clock.
         node: NodeId,

@@ -6,7 +6,7 @@
 
 use super::clock::Clock;
 use super::system::TimerId;
-use super::time::{LocalTime, WorldTime};
+use super::time::{LocalTime, SignedNanos, WorldTime};
 
 /// An entry that has to be queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +122,14 @@ impl Timers {
         due
     }
 
+    /// The clock was set back by `by` (which is negative): timers count elapsed time, as those of an
+    /// operating system do, and are not put off by it.
+    pub(crate) fn set_back(&mut self, by: SignedNanos) {
+        for deadline in self.slots.iter_mut().filter_map(|slot| slot.deadline.as_mut()) {
+            *deadline = deadline.offset(by);
+        }
+    }
+
     /// What has to be queued after the clock has changed: timers that are due earlier than their
     /// entries are.
     pub(crate) fn after_clock_change(&mut self, clock: &Clock, now: WorldTime) -> Vec<Wanted> {
@@ -133,7 +141,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::super::clock::DriftPpm;
-    use super::super::time::{Nanos, SignedNanos};
+    use super::super::time::Nanos;
     use super::*;
 
     const TIMER: TimerId = TimerId(3);

@@ -7,6 +7,7 @@ use super::super::clock::DriftPpm;
 use super::super::counters::Count;
 use super::super::fault::Fault;
 use super::super::system::{Cause, NodeId, System};
+use super::super::time::SignedNanos;
 use super::{Stop, World};
 
 impl<S: System> World<S> {
@@ -69,6 +70,9 @@ impl<S: System> World<S> {
                 let process = &mut self.core.processes[node.index()];
                 if !process.healed {
                     process.clock.jump(now, *by);
+                    if *by < SignedNanos::ZERO {
+                        process.timers.set_back(*by);
+                    }
                     let running = process.running;
                     self.core.requeue_timers(*node);
                     if running {

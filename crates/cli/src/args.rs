@@ -2,7 +2,7 @@
 //! arguments do is the commands' business.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,6 +72,10 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Run seeded schedules of faults against a simulated cluster, and judge every step
     Sim(SimArgs),
+    /// Run one schedule again, and say whether the same comes of it
+    Replay(ReplayArgs),
+    /// Find the smallest schedule that still fails in the same way
+    Shrink(ShrinkArgs),
     /// Judge histories: could a store that keeps its promises have answered so?
     Check(CheckArgs),
     /// Search the whole state space of an abstract model; without a name, list the models
@@ -121,6 +125,44 @@ pub(crate) struct SimArgs {
     pub(crate) max_failures: NonZeroUsize,
     /// Where failing seeds leave their history, schedules and trace
     #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
+}
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  quorate replay out/swarm-42/repro.toml
+  quorate replay swarm --seed 42";
+
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_EXAMPLES)]
+pub(crate) struct ReplayArgs {
+    /// A repro file, or with --seed a scenario
+    #[arg(value_name = "REPRO|SCENARIO")]
+    pub(crate) what: String,
+    /// The seed of the scenario, decimal or 0x…
+    #[arg(long, value_name = "S", value_parser = parse_seed)]
+    pub(crate) seed: Option<Seed>,
+}
+
+const SHRINK_EXAMPLES: &str = "\
+Examples:
+  quorate shrink out/swarm-42/repro-full.toml
+  quorate shrink out/swarm-42/repro.toml --reruns 20000 --for 10m";
+
+#[derive(Debug, Args)]
+#[command(after_help = SHRINK_EXAMPLES)]
+pub(crate) struct ShrinkArgs {
+    /// A repro file
+    #[arg(value_name = "REPRO")]
+    pub(crate) repro: PathBuf,
+    /// How many smaller schedules to try at most
+    #[arg(long, value_name = "N", default_value = "2000")]
+    pub(crate) reruns: NonZeroU32,
+    /// Try no more after so long
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) time_limit: Option<Duration>,
+    /// Where the smaller schedule, its history and its trace are written
+    #[arg(long, value_name = "DIR", default_value = "out/shrunk")]
     pub(crate) out: PathBuf,
 }
 

@@ -7,10 +7,12 @@ mod args;
 mod check;
 mod error;
 mod exit;
+mod failure;
 mod interrupt;
 mod model;
 mod output;
 mod progress;
+mod replay;
 mod sim;
 mod summary;
 mod units;
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
 fn run(command: &Command, output: &Output) -> Result<Exit, Error> {
     match command {
         Command::Sim(args) => sim::run(args, output),
+        Command::Replay(args) => replay::run(args, output),
+        Command::Shrink(args) => replay::shrink(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Model(args) => model::run(args, output),
         Command::Completions(args) => Ok(completions(args, output)),

@@ -92,6 +92,9 @@ impl Output {
     pub(crate) fn error(&self, error: &Error) {
         let paint = self.messages;
         self.message(format_args!("{} {}", paint.bold_red("error:"), error.what));
+        if let Some(excerpt) = &error.excerpt {
+            self.message(excerpt);
+        }
         if let Some(remedy) = &error.remedy {
             self.message(format_args!("{}  {remedy}", paint.bold("help:")));
         }

@@ -7,12 +7,17 @@ use std::sync::Arc;
 use std::thread;
 
 use quorate_sim::Seed;
-use quorate_sim::campaign::{self, Batch, CampaignOptions, Ended, Report};
-use quorate_sim::scenario::{Scenario, ScenarioError};
+use quorate_sim::artifacts::investigate;
+use quorate_sim::campaign::{self, Batch, CampaignOptions, Ended, Found, Report};
+use quorate_sim::cluster::FailureKind;
+use quorate_sim::repro::Program;
+use quorate_sim::scenario::Scenario;
+use quorate_sim::shrink::ShrinkLimits;
 
 use crate::args::SimArgs;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::failure;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -26,17 +31,22 @@ const DEFAULT_SEEDS: u64 = 200;
 /// Runs a campaign and reports on it.
 pub(crate) fn run(args: &SimArgs, output: &Output) -> Result<Exit, Error> {
     let options = options(args)?;
+    let interrupt = Interrupt::listen()?;
     if args.from.is_none() && args.seed.is_none() {
         output.message(format_args!("the first seed is {}", options.from));
     }
-    let interrupt = Interrupt::listen()?;
     let report = run_campaign(&options, &interrupt);
+    let mut exit = exit(&report);
+    for (index, found) in report.failures.iter().enumerate() {
+        let place = format!("{} of {}", index + 1, report.failures.len());
+        exit = exit.and(report_failure(found, &place, args, &interrupt, output));
+    }
     if output.is_json() {
         output.json(&report.to_json());
     } else {
         output.data(summary::in_words(&report, output.paint()));
     }
-    Ok(exit(&report))
+    Ok(exit)
 }
 
 fn exit(report: &Report) -> Exit {
@@ -54,8 +64,7 @@ fn options(args: &SimArgs) -> Result<CampaignOptions, Error> {
     let scenarios = if args.scenarios.is_empty() {
         Scenario::shipped()
     } else {
-        let found: Result<_, _> = args.scenarios.iter().map(|name| Scenario::find(name)).collect();
-        found.map_err(scenario_error)?
+        args.scenarios.iter().map(|name| Scenario::find(name)).collect::<Result<_, _>>()?
     };
     let seeds = match (args.seed, args.seeds, args.time_limit) {
         (Some(_), ..) => 1,
@@ -100,12 +109,55 @@ fn run_campaign(options: &CampaignOptions, interrupt: &Interrupt) -> Report {
     })
 }
 
-/// The simulator's messages say what to do after the semicolon; a place in a file comes first.
-pub(crate) fn scenario_error(error: ScenarioError) -> Error {
-    match error {
-        ScenarioError::Invalid(error) => {
-            Error::with_remedy(format!("{}: {}", error.place, error.what), error.remedy)
+/// Shrinks a failure, writes it down and reports it. What cannot be written is still reported.
+fn report_failure(
+    found: &Found,
+    place: &str,
+    args: &SimArgs,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Exit {
+    let progress = Progress::new(None);
+    progress.update(0, format!("shrinking failure {place}"));
+    let limits = if interrupt.is_raised() {
+        // Somebody waits for the end: the schedule is written down as it is.
+        ShrinkLimits { reruns: 1, time: None }
+    } else {
+        ShrinkLimits::default()
+    };
+    let written = investigate(found, &args.out, limits, &program());
+    drop(progress);
+    match written {
+        Ok(report) if output.is_json() => output.json(&report.to_json()),
+        Ok(report) => output.data(failure::in_words(&report, place, output.paint())),
+        Err(error) => {
+            if output.is_json() {
+                output.json(&failure::unwritten_json(found));
+            } else {
+                output.data(failure::unwritten_in_words(found, place, output.paint()));
+            }
+            let what = format!("cannot write below {}: {error}", args.out.display());
+            output.error(&Error::with_remedy(what, "name another folder with --out"));
+            return Exit::Bad;
         }
-        other => Error::new(other.to_string()),
+    }
+    Exit::Well
+}
+
+/// What this binary calls itself in files and reports.
+pub(crate) fn program() -> Program {
+    match option_env!("QUORATE_COMMIT") {
+        Some(commit) => Program { commit: commit.to_owned(), ..Program::default() },
+        None => Program::default(),
+    }
+}
+
+/// The exit code that a run's failure has by itself.
+pub(crate) fn exit_of(kind: FailureKind) -> Exit {
+    match kind {
+        FailureKind::Liveness => Exit::Liveness,
+        FailureKind::Invariant | FailureKind::History | FailureKind::Panic | FailureKind::Storm => {
+            Exit::Violation
+        }
     }
 }

@@ -19,8 +19,8 @@ pub(crate) fn in_words(report: &Report, paint: Paint) -> String {
     let unreached = report.scenarios.iter().flat_map(|scenario| {
         scenario.unreached.iter().map(|mark| (format!("{}: {mark}", scenario.name), String::new()))
     });
-    let required = paint.yellow("Required, and not reached");
-    section(&mut text, &required, &unreached.collect::<Vec<_>>());
+    let title = paint.yellow("Not reached");
+    section(&mut text, &title, &unreached.collect::<Vec<_>>());
     pace(&mut text, report);
     verdict(&mut text, report, paint);
     text

@@ -3,4 +3,5 @@
 mod check;
 mod common;
 mod model;
+mod sim;
 mod usage;

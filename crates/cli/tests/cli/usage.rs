@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::common::{finish, quorate, run, write};
 
-const COMMANDS: &[&str] = &["check", "model", "completions"];
+const COMMANDS: &[&str] = &["sim", "replay", "shrink", "check", "model", "completions"];
 
 #[test]
 fn help_lists_the_commands_and_the_exit_codes() {
@@ -49,6 +49,13 @@ fn bad_usage_exits_with_2_and_says_nothing_on_standard_output() {
         &["model", "election", "--servers", "many"],
         &["model", "election", "--explore", "localhost:3000", "--for", "1s"],
         &["completions", "cmd.exe"],
+        &["sim", "--seed", "1", "--seeds", "2"],
+        &["sim", "--seed", "one"],
+        &["sim", "--seeds", "0"],
+        &["sim", "--shard", "5/4"],
+        &["sim", "--for", "8"],
+        &["replay"],
+        &["shrink"],
     ];
     for args in bad {
         let run = run(*args).expect_code(2);

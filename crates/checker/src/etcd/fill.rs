@@ -8,175 +8,15 @@
 //! nothing. Of equal ones the first that was invoked stands for all: it can do what the others
 //! can.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use quorate_history::{EtcdOp, EtcdResponse, KeyValue};
-
+use super::clues::Clues;
 use super::plan::{Call, Plan};
 use super::store::{Difference, Mismatch, Store};
 use super::timeline::Timeline;
 use super::{Stop, compaction, explain};
 use crate::budget::Budget;
 use crate::verdict::Violation;
-
-/// What answers say about the revisions that nobody acknowledged.
-struct Clues<'a> {
-    /// Keys that answers show as written by such a revision.
-    shown: BTreeMap<u64, Vec<(usize, &'a KeyValue)>>,
-    /// For each key, by revision m: up to which revision it was seen as last written at m or
-    /// before.
-    untouched: Vec<Vec<(u64, u64)>>,
-    /// For each key the unknown operations that may put it, in order of invocation.
-    putters: Vec<Vec<usize>>,
-    /// Operations that only one revision can be the work of, and vice versa.
-    reserved: BTreeMap<usize, u64>,
-    /// For each unknown operation the number that equal ones share.
-    class: BTreeMap<usize, usize>,
-    /// The operations of each class, in order of invocation.
-    members: Vec<Vec<usize>>,
-}
-
-impl<'a> Clues<'a> {
-    fn of(plan: &Plan<'a>) -> Self {
-        let mut clues = Self {
-            shown: BTreeMap::new(),
-            untouched: vec![Vec::new(); plan.keys.len()],
-            putters: vec![Vec::new(); plan.keys.len()],
-            reserved: BTreeMap::new(),
-            class: BTreeMap::new(),
-            members: Vec::new(),
-        };
-        let gaps = (2..=plan.top).any(|revision| plan.owner[revision as usize].is_none());
-        if !gaps {
-            return clues;
-        }
-        for (index, item) in plan.items.iter().enumerate() {
-            if let Some(response) = item.response {
-                clues.read(plan, index, item.op, response, item.revision);
-            }
-        }
-        for seen in &mut clues.untouched {
-            seen.sort_unstable();
-            let mut until = 0;
-            for entry in seen {
-                until = until.max(entry.1);
-                entry.1 = until;
-            }
-        }
-        let mut classes = BTreeMap::new();
-        for &index in &plan.unknown {
-            let item = &plan.items[index];
-            item.call.puts(&mut |rank, _| {
-                let putters = &mut clues.putters[rank as usize];
-                if putters.last() != Some(&index) {
-                    putters.push(index);
-                }
-            });
-            let next = clues.members.len();
-            let class = *classes.entry(item.op).or_insert(next);
-            if class == next {
-                clues.members.push(Vec::new());
-            }
-            clues.members[class].push(index);
-            clues.class.insert(index, class);
-        }
-        clues.reserve(plan);
-        clues
-    }
-
-    /// Takes in what an answer shows. `state` is a revision that it certainly speaks of.
-    fn read(
-        &mut self,
-        plan: &Plan<'a>,
-        index: usize,
-        op: &'a EtcdOp,
-        response: &'a EtcdResponse,
-        state: u64,
-    ) {
-        let before = state.saturating_sub(1);
-        match (op, response) {
-            (EtcdOp::Put(_), EtcdResponse::Put(answer)) => {
-                if let Some(Some(kv)) = &answer.prev_kv {
-                    self.read_kv(plan, index, kv, before);
-                }
-            }
-            (EtcdOp::Range(range), EtcdResponse::Range(answer)) => {
-                let at = range.at.filter(|at| at.0 != 0).map_or(state, |at| at.0.min(state));
-                for kv in answer.kvs.iter().flatten() {
-                    self.read_kv(plan, index, kv, at);
-                }
-            }
-            (EtcdOp::DeleteRange(_), EtcdResponse::DeleteRange(answer)) => {
-                for kv in answer.prev_kvs.iter().flatten() {
-                    self.read_kv(plan, index, kv, before);
-                }
-            }
-            (EtcdOp::Txn(txn), EtcdResponse::Txn(answer)) => {
-                let branch = match answer.succeeded {
-                    Some(true) => &txn.then,
-                    Some(false) => &txn.or_else,
-                    None => return,
-                };
-                // A range of a transaction may show it as it was before its own writes.
-                for (op, response) in branch.iter().zip(answer.responses.iter().flatten()) {
-                    self.read(plan, index, op, response, before);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn read_kv(&mut self, plan: &Plan<'a>, index: usize, kv: &'a KeyValue, state: u64) {
-        let (Some(modified), Some(rank)) = (kv.modified, plan.rank(&kv.key)) else {
-            return;
-        };
-        let modified = modified.0;
-        if plan.owner.get(modified as usize) == Some(&None) {
-            self.shown.entry(modified).or_default().push((index, kv));
-        }
-        if modified < state {
-            self.untouched[rank as usize].push((modified, state));
-        }
-    }
-
-    fn reserve(&mut self, plan: &Plan<'a>) {
-        for (&revision, shown) in &self.shown {
-            let mut matching = Vec::new();
-            if let Some(rank) = plan.rank(&shown[0].1.key) {
-                let putters = self.putters[rank as usize].iter().copied();
-                matching
-                    .extend(putters.filter(|&index| self.may_have_shown(plan, index, revision)));
-            }
-            let owner_possible = plan.observers_at(revision).iter().any(|observer| observer.2);
-            if let ([only], false) = (&matching[..], owner_possible) {
-                self.reserved.entry(*only).or_insert(revision);
-            }
-        }
-    }
-
-    /// Whether an operation puts all that answers show as written at a revision.
-    fn may_have_shown(&self, plan: &Plan<'a>, index: usize, revision: u64) -> bool {
-        let shown = self.shown.get(&revision).map_or(&[][..], |shown| shown);
-        shown.iter().all(|(_, kv)| {
-            let mut fits = false;
-            plan.items[index].call.puts(&mut |rank, put| {
-                fits |= *plan.keys[rank as usize] == kv.key
-                    && (put.ignore_value
-                        || kv.value.as_ref().is_none_or(|v| {
-                            // Where only keys were asked for, the value shows as empty.
-                            v.is_empty() || *v == put.value
-                        }));
-            });
-            fits
-        })
-    }
-
-    fn is_untouched(&self, rank: u32, revision: u64) -> bool {
-        let seen = &self.untouched[rank as usize];
-        let before = seen.partition_point(|entry| entry.0 < revision);
-        before > 0 && seen[before - 1].1 >= revision
-    }
-}
 
 /// Why the replay cannot go on.
 enum Failure<'a> {
@@ -306,21 +146,10 @@ impl<'p, 'a> Filling<'p, 'a> {
         Ok(())
     }
 
-    /// The unknown operations that may have made a revision, in order of invocation.
-    fn candidates(&self, revision: u64) -> &[usize] {
-        match self.clues.shown.get(&revision) {
-            Some(shown) => {
-                let rank = self.plan.rank(&shown[0].1.key);
-                rank.map_or(&[], |rank| &self.clues.putters[rank as usize])
-            }
-            None => &self.plan.unknown,
-        }
-    }
-
     fn open_choice(&mut self, revision: u64) {
         // What was invoked after something later had completed comes too late.
         let deadline = self.timeline.deadline(revision).time;
-        let candidates = self.candidates(revision);
+        let candidates = self.clues.candidates(self.plan, revision);
         let left = candidates.partition_point(|&i| self.plan.items[i].invoked <= deadline);
         let items = &self.plan.items;
         let observers = self.plan.observers_at(revision).iter();
@@ -365,7 +194,7 @@ impl<'p, 'a> Filling<'p, 'a> {
         let mut found = None;
         while left > 0 && found.is_none() {
             left -= 1;
-            let index = self.candidates(revision)[left];
+            let index = self.clues.candidates(self.plan, revision)[left];
             found = (self.is_eligible(index, revision) && self.is_free(index)).then_some(index);
         }
         self.choices.last_mut().expect("it is still open").left = left;
@@ -379,7 +208,7 @@ impl<'p, 'a> Filling<'p, 'a> {
             return false;
         }
         let touched = match self.plan.items[index].call {
-            Call::Put(rank, _) => !self.clues.is_untouched(rank, revision),
+            Call::Put(rank, _) => !self.clues.untouched[rank as usize].contains(revision),
             _ => true,
         };
         touched && self.clues.may_have_shown(self.plan, index, revision)
@@ -399,10 +228,12 @@ impl<'p, 'a> Filling<'p, 'a> {
             return false;
         }
         let mut written = self.store.written(revision).peekable();
-        if written.peek().is_none() {
+        if written.peek().is_none() || written.any(|rank| self.contradicts(rank, revision)) {
             return false;
         }
-        if written.any(|rank| self.clues.is_untouched(rank, revision)) {
+        let created = self.clues.created.get(&revision).into_iter().flatten();
+        let mut created = created.map(|&rank| self.store.at(rank, revision));
+        if !created.all(|version| version.is_some_and(|version| version.create == revision)) {
             return false;
         }
         let shown = self.clues.shown.get(&revision).into_iter().flatten();
@@ -417,6 +248,13 @@ impl<'p, 'a> Filling<'p, 'a> {
             version.modified == revision
                 && self.store.compare_kv(kv, rank, version, keys_only).is_ok()
         })
+    }
+
+    /// Whether what a revision did to a key contradicts what answers show of it.
+    fn contradicts(&self, rank: u32, revision: u64) -> bool {
+        let deleted = self.store.at(rank, revision).is_none();
+        self.clues.untouched[rank as usize].contains(revision)
+            || (deleted && self.clues.intact[rank as usize].contains(revision))
     }
 
     fn choose(&mut self, candidate: usize) {
@@ -548,7 +386,7 @@ impl<'p, 'a> Filling<'p, 'a> {
     /// Whether any possible maker of a revision writes a key of concern.
     fn may_concern(&self, revision: u64, concerned: &[bool]) -> bool {
         let deadline = self.timeline.deadline(revision).time;
-        let unknown = self.candidates(revision).iter().copied();
+        let unknown = self.clues.candidates(self.plan, revision).iter().copied();
         let unknown = unknown
             .take_while(|&index| self.plan.items[index].invoked <= deadline)
             .filter(|&index| self.is_eligible(index, revision));

@@ -11,6 +11,7 @@
 //!
 //! Leases and watches are not judged yet: a history that has them is never called valid.
 
+mod clues;
 mod compaction;
 mod explain;
 mod fill;

@@ -69,17 +69,16 @@ pub struct Progress {
     pub events: u64,
 }
 
+/// Who is told how far a campaign is.
+pub type OnProgress<'a> = &'a mut (dyn FnMut(&Progress) + Send);
+
 /// Runs a campaign until all is done, the time is over, there are too many failures or `stop` is
 /// set. `progress` is called after each run, on the thread that ran it.
 ///
 /// # Panics
 /// If a scenario gives a schedule that describes no world, which [`Scenario::read`] rules out.
 #[expect(clippy::disallowed_methods, reason = "only the campaign starts threads")]
-pub fn run(
-    options: &CampaignOptions,
-    stop: &AtomicBool,
-    progress: &mut (dyn FnMut(&Progress) + Send),
-) -> Report {
+pub fn run(options: &CampaignOptions, stop: &AtomicBool, progress: OnProgress<'_>) -> Report {
     let wall = Stopwatch::start();
     let queue = Queue::new(&options.batches, options.from, options.shard);
     let planned = queue.planned();
@@ -114,7 +113,7 @@ pub fn run(
 /// What the threads of a campaign share.
 struct Shared<'a> {
     queue: Mutex<Queue>,
-    collected: Mutex<(Collector, &'a mut (dyn FnMut(&Progress) + Send))>,
+    collected: Mutex<(Collector, OnProgress<'a>)>,
     stop: &'a AtomicBool,
     full: AtomicBool,
     wall: Stopwatch,

@@ -109,9 +109,9 @@ impl Default for ClusterSpec {
             clients: Within::exactly(5),
             election_timeout: Within::exactly(ms(150)),
             heartbeat: ms(30),
-            request_timeout: ms(800),
+            request_timeout: ms(300),
             read_retry: ms(60),
-            client_timeout: ms(1_000),
+            client_timeout: ms(400),
             wal_segment: Within::exactly(Bytes(64 << 10)),
         }
     }

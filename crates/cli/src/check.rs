@@ -203,7 +203,7 @@ fn in_words(file: &Path, judged: &Judged, output: &Output) -> String {
     match &report.verdict {
         Verdict::Valid => {}
         Verdict::Invalid(violation) => {
-            text += &format!("\n  {}\n  broken:     {}", violation.message, violation.guarantee);
+            text += &format!("\n  {}\n  guarantee:  {}", violation.message, violation.guarantee);
             if !violation.operations.is_empty() {
                 let ids: Vec<_> = violation.operations.iter().map(ToString::to_string).collect();
                 text += &format!("\n  operations: {}", ids.join(", "));

@@ -94,9 +94,11 @@ fn processors() -> NonZeroUsize {
 }
 
 fn run_campaign(options: &CampaignOptions, interrupt: &Interrupt) -> Report {
-    let endless = options.batches.iter().any(|batch| batch.seeds == u64::MAX);
-    let bar = Progress::new((!endless).then_some(0));
+    let seeds = options.batches.iter().map(|batch| batch.seeds);
+    let endless = seeds.clone().any(|seeds| seeds == u64::MAX);
+    let bar = Progress::new((!endless).then(|| seeds.fold(0, u64::saturating_add)));
     campaign::run(options, interrupt.flag(), &mut |progress: &campaign::Progress| {
+        // A shard is a part only.
         if let Some(planned) = progress.planned {
             bar.set_total(planned);
         }

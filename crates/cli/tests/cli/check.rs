@@ -21,27 +21,42 @@ fn write_then_read(read: u64) -> String {
     .join("\n")
 }
 
-/// Concurrent writes of one key, after which somebody reads what nobody wrote: to refuse it, every
-/// set of writes that may have gone first has to be tried.
-fn hard(writers: u64) -> String {
+/// Concurrent compare-and-swaps of one key, from every one of `values` values to every other. All
+/// succeed, so together they go round and end where they began; yet a later read sees another value.
+/// To refuse that by search, every order in which they could have gone is tried.
+fn hard(values: u64) -> String {
+    let operation = |id: u64, times: [u64; 2], op: &str, result: &str| {
+        [
+            (
+                times[0],
+                id,
+                format!(
+                    r#"{{"time":{},"client":{id},"id":{id},"type":"invoke","op":{op}}}"#,
+                    times[0]
+                ),
+            ),
+            (
+                times[1],
+                id,
+                format!(
+                    r#"{{"time":{},"client":{id},"id":{id},"type":"ok","result":{result}}}"#,
+                    times[1]
+                ),
+            ),
+        ]
+    };
+    let mut events = Vec::new();
+    events.extend(operation(1, [1, 2], r#"{"f":"write","key":"x","value":0}"#, "{}"));
+    let pairs = (0..values).flat_map(|old| (0..values).map(move |new| (old, new)));
+    for (id, (old, new)) in (2..).zip(pairs.filter(|(old, new)| old != new)) {
+        let cas = format!(r#"{{"f":"cas","key":"x","old":{old},"new":{new}}}"#);
+        events.extend(operation(id, [10, 20], &cas, r#"{"succeeded":true}"#));
+    }
+    events.extend(operation(1000, [30, 40], r#"{"f":"read","key":"x"}"#, r#"{"value":1}"#));
+    events.sort_by_key(|(time, id, _)| (*time, *id));
     let mut lines = vec![HEADER.to_owned()];
-    for id in 1..=writers {
-        lines.push(format!(
-            r#"{{"time":1,"client":{id},"id":{id},"type":"invoke","op":{{"f":"write","key":"x","value":{id}}}}}"#
-        ));
-    }
-    for id in 1..=writers {
-        lines.push(format!(r#"{{"time":9,"client":{id},"id":{id},"type":"ok","result":{{}}}}"#));
-    }
-    let id = writers + 1;
-    lines.push(format!(
-        r#"{{"time":20,"client":{id},"id":{id},"type":"invoke","op":{{"f":"read","key":"x"}}}}"#
-    ));
-    lines.push(format!(
-        r#"{{"time":30,"client":{id},"id":{id},"type":"ok","result":{{"value":0}}}}"#
-    ));
-    lines.push(String::new());
-    lines.join("\n")
+    lines.extend(events.into_iter().map(|(_, _, line)| line));
+    lines.join("\n") + "\n"
 }
 
 fn folder() -> TempDir {
@@ -75,7 +90,7 @@ fn an_invalid_history_exits_with_1_and_names_operation_and_key() {
 #[test]
 fn an_undecided_history_exits_with_3_and_says_which_limit() {
     let dir = folder();
-    let file = write(dir.path(), "a.jsonl", &hard(12));
+    let file = write(dir.path(), "a.jsonl", &hard(6));
     let run = run(["check", &text(&file), "--memory", "1kB", "--timeout", "10m"]).expect_code(3);
     assert!(run.stdout.starts_with("unknown  "), "{}", run.stdout);
     assert!(run.stdout.contains("1000 bytes of memory"), "{}", run.stdout);
@@ -84,7 +99,7 @@ fn an_undecided_history_exits_with_3_and_says_which_limit() {
 #[test]
 fn time_that_is_up_leaves_a_history_undecided() {
     let dir = folder();
-    let file = write(dir.path(), "a.jsonl", &hard(40));
+    let file = write(dir.path(), "a.jsonl", &hard(7));
     let limits = ["--timeout", "50ms", "--memory", "4GiB"];
     let run = run(["check", &text(&file)].into_iter().chain(limits)).expect_code(3);
     assert!(run.stdout.contains("time was up"), "{}", run.stdout);
@@ -95,7 +110,7 @@ fn json_lines_have_the_fields_of_the_contract() {
     let dir = folder();
     let valid = text(&write(dir.path(), "valid.jsonl", &write_then_read(1)));
     let invalid = text(&write(dir.path(), "invalid.jsonl", &write_then_read(2)));
-    let unknown = text(&write(dir.path(), "unknown.jsonl", &hard(12)));
+    let unknown = text(&write(dir.path(), "unknown.jsonl", &hard(6)));
     let args = ["check", "--format", "json", "--memory", "1kB", &valid, &invalid, &unknown];
     let run = run(args).expect_code(1);
     let lines = run.json_lines();

@@ -297,16 +297,19 @@ impl<O: Object> Search<'_, O> {
         choices
     }
 
-    /// Whether something open wants to see `state`, which the unknown operation `by` would bring.
-    fn is_needed(&mut self, node: &Node, by: usize, state: State) -> bool {
+    /// Whether something open would be answered, or act, otherwise after the unknown operation
+    /// `by` than before it. What does nothing either way may as well come before it.
+    fn is_needed(&mut self, node: &Node, by: usize, after: State) -> bool {
         let stop = &self.plan.stops[node.stop];
         let unknown = &self.plan.unknown[..stop.unknown];
         stop.open.iter().chain(unknown).any(|&i| {
             let call = &self.entries[i].call;
-            i != by
-                && !is_set(&node.done, self.plan.bit[i])
-                && O::observes(call)
-                && self.object.apply(state, call).is_some()
+            if i == by || !O::observes(call) || is_set(&node.done, self.plan.bit[i]) {
+                return false;
+            }
+            let acts_after = |then| O::only_observes(call) || then != after;
+            let acts_before = self.object.apply(node.state, call) != Some(node.state);
+            self.object.apply(after, call).is_some_and(|then| acts_before || acts_after(then))
         })
     }
 

@@ -110,6 +110,10 @@ fn change(made: &mut [Made], random: &mut Random) {
             Outcome::Ok(OpResult::Register(RegisterResult::Cas { succeeded })) => {
                 *succeeded = (!random.percent(20)).then(|| random.percent(50));
             }
+            Outcome::Ok(OpResult::Kv(KvResult::Get { value })) => {
+                *value =
+                    (!random.percent(20)).then(|| Data::from(*random.pick(&["", "a", "ab", "bb"])));
+            }
             _ => {}
         },
     }
@@ -141,7 +145,7 @@ fn compare(model: Model, generate: fn(&Shape, &mut Random) -> Vec<Made>) {
     let result = TestRunner::new(config).run(&any::<u64>(), |seed| {
         let mut random = Random(seed);
         let mut shape = small(&mut random);
-        if model == Model::Register {
+        if model != Model::Etcd {
             shape.keys = 1;
         }
         let mut made = generate(&shape, &mut random);
@@ -167,12 +171,17 @@ fn compare(model: Model, generate: fn(&Shape, &mut Random) -> Vec<Made>) {
         panic!("{error}");
     }
     let [invalid, valid] = counts.map(|count| count.get());
-    assert!(invalid > CASES / 10 && valid > CASES / 10, "{invalid} invalid, {valid} valid");
+    assert!(invalid > CASES / 20 && valid > CASES / 20, "{invalid} invalid, {valid} valid");
 }
 
 #[test]
 fn register_verdicts_agree_with_all_orders() {
     compare(Model::Register, generate::register);
+}
+
+#[test]
+fn kv_verdicts_agree_with_all_orders() {
+    compare(Model::Kv, generate::kv);
 }
 
 #[test]

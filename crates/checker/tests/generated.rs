@@ -221,7 +221,7 @@ const BREAKS: &[(&str, Break)] = &[
         let EtcdResponse::DeleteRange(answer) = &mut result.response else {
             return None;
         };
-        answer.deleted.as_mut().map(|deleted| *deleted += 1);
+        answer.deleted.iter_mut().for_each(|deleted| *deleted += 1);
         answered(result)
     }),
     ("a compare that went the other way", |made, i| {

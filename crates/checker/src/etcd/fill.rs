@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use super::clues::Clues;
-use super::plan::{Call, Plan};
+use super::plan::{Call, Plan, Span};
 use super::store::{Difference, Mismatch, Store};
 use super::timeline::Timeline;
 use super::{Stop, compaction, explain};
@@ -179,7 +179,7 @@ impl<'p, 'a> Filling<'p, 'a> {
             }
             self.store.roll_back(revision - 1);
             let plan = self.plan;
-            let culprits = self.culprits(revision - 1, &[&plan.items[candidate].call], last);
+            let culprits = self.culprits(revision - 1, &plan.items[candidate].call, last);
             self.choices[last].culprits.extend(culprits);
         }
     }
@@ -308,8 +308,8 @@ impl<'p, 'a> Filling<'p, 'a> {
                 let all = self.choices.len();
                 let call = &plan.items[*item].call;
                 match mismatch.span {
-                    Some(span) => self.culprits_of_keys(*revision, all, &mut |mark| mark(span)),
-                    None => self.culprits(*revision, &[call], all),
+                    Some(span) => self.culprits_of_keys(*revision, &[span], all),
+                    None => self.culprits(*revision, call, all),
                 }
             }
             Failure::NoOwner { revision } => {
@@ -331,41 +331,32 @@ impl<'p, 'a> Filling<'p, 'a> {
         }
     }
 
-    /// The first `limit` choices that may have changed what any of the calls sees at a revision.
-    fn culprits(&self, revision: u64, calls: &[&Call<'a>], limit: usize) -> BTreeSet<usize> {
-        self.culprits_of_keys(revision, limit, &mut |mark| {
-            for call in calls {
-                call.footprint(&mut |span, _| mark(span));
-            }
-        })
+    /// The first `limit` choices that may have changed what a call sees at a revision.
+    fn culprits(&self, revision: u64, call: &Call<'a>, limit: usize) -> BTreeSet<usize> {
+        let mut spans = Vec::new();
+        call.footprint(&mut |span, _| spans.push(span));
+        self.culprits_of_keys(revision, &spans, limit)
     }
 
-    fn culprits_of_keys(
-        &self,
-        revision: u64,
-        limit: usize,
-        each_span: &mut dyn FnMut(&mut dyn FnMut(super::plan::Span)),
-    ) -> BTreeSet<usize> {
+    /// The first `limit` choices that may have changed any of these keys at a revision.
+    fn culprits_of_keys(&self, revision: u64, spans: &[Span], limit: usize) -> BTreeSet<usize> {
         let mut culprits = BTreeSet::new();
         if limit == 0 {
             return culprits;
         }
         let mut concerned = vec![false; self.plan.keys.len()];
-        each_span(&mut |span| {
-            for rank in span.ranks() {
-                concerned[rank as usize] = true;
-            }
-        });
+        for span in spans {
+            concerned[span.from as usize..span.to as usize].fill(true);
+        }
         let mut choice = limit;
         let last = revision.min(self.chain.len() as u64 - 1);
         for revision in (2..=last).rev() {
             while choice > 0 && self.choices[choice - 1].revision > revision {
                 choice -= 1;
             }
-            if choice > 0 && self.choices[choice - 1].revision == revision {
-                if self.may_concern(revision, &concerned) {
-                    culprits.insert(choice - 1);
-                }
+            let is_choice = choice > 0 && self.choices[choice - 1].revision == revision;
+            if is_choice && self.may_concern(revision, &concerned) {
+                culprits.insert(choice - 1);
             }
             let Some(maker) = self.chain[revision as usize] else {
                 continue;
@@ -374,9 +365,7 @@ impl<'p, 'a> Filling<'p, 'a> {
             let call = &self.plan.items[maker].call;
             if matches!(call, Call::Txn(_)) && writes_any(call, &concerned) {
                 call.footprint(&mut |span, _| {
-                    for rank in span.ranks() {
-                        concerned[rank as usize] = true;
-                    }
+                    concerned[span.from as usize..span.to as usize].fill(true);
                 });
             }
         }

@@ -11,7 +11,8 @@ pub fn is_valid(made: &[Made]) -> bool {
     match made.first().map(|one| one.op.model()) {
         None => true,
         Some(Model::Etcd) => place(&relevant, &mut vec![false; relevant.len()], &Reference::new()),
-        Some(_) => place(&relevant, &mut vec![false; relevant.len()], &Value::Null),
+        Some(Model::Kv) => place(&relevant, &mut vec![false; relevant.len()], &String::new()),
+        Some(Model::Register) => place(&relevant, &mut vec![false; relevant.len()], &Value::Null),
     }
 }
 
@@ -168,6 +169,23 @@ impl Object for Value {
                     .is_none_or(|observed| observed == holds)
                     .then(|| if holds { new.clone() } else { self.clone() })
             }
+        }
+    }
+}
+
+/// One text.
+impl Object for String {
+    fn step(&self, one: &Made) -> Option<Self> {
+        let text = |data: &Data| String::from_utf8_lossy(data).into_owned();
+        match (&one.op, &one.outcome) {
+            (
+                Op::Kv(KvOp::Get { .. }),
+                Outcome::Ok(OpResult::Kv(KvResult::Get { value: Some(value) })),
+            ) => (text(value) == *self).then(|| self.clone()),
+            (Op::Kv(KvOp::Get { .. }), _) => Some(self.clone()),
+            (Op::Kv(KvOp::Put { value, .. }), _) => Some(text(value)),
+            (Op::Kv(KvOp::Append { value, .. }), _) => Some(self.clone() + &text(value)),
+            _ => panic!("a history of one model"),
         }
     }
 }

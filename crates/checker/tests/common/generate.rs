@@ -289,3 +289,35 @@ pub fn register(shape: &Shape, random: &mut Random) -> Vec<Made> {
     }
     finish(made)
 }
+
+/// A valid history of texts.
+pub fn kv(shape: &Shape, random: &mut Random) -> Vec<Made> {
+    let mut texts = vec![String::new(); shape.keys as usize];
+    let mut made = Vec::new();
+    for slot in slots(shape, random) {
+        let which = random.below(shape.keys) as usize;
+        let key = Data::from(format!("k{which}"));
+        let part = *random.pick(&["a", "b"]);
+        let value = Data::from(part);
+        let before = texts[which].clone();
+        let (op, result, after) = match random.below(3) {
+            0 => {
+                let value = Some(before.as_str().into());
+                (KvOp::Get { key }, KvResult::Get { value }, before)
+            }
+            1 => (KvOp::Put { key, value }, KvResult::Put {}, part.to_owned()),
+            _ => (KvOp::Append { key, value }, KvResult::Append {}, before + part),
+        };
+        if !slot.never {
+            texts[which] = after;
+        }
+        made.push(Made {
+            client: slot.client,
+            invoked: slot.invoked,
+            completed: slot.completed,
+            op: op.into(),
+            outcome: if slot.unknown { Outcome::Info } else { Outcome::Ok(result.into()) },
+        });
+    }
+    finish(made)
+}

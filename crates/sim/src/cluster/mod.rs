@@ -28,6 +28,8 @@ use crate::schedule::Schedule;
 pub use client::ClientCounts;
 pub(crate) use client::ClientNode;
 pub(crate) use digest::DigestHasher;
+#[cfg(test)]
+pub(crate) use member::Answer;
 pub(crate) use member::{Activity, MemberNode, RequestKind, to_node, to_raft_id};
 pub use message::Message;
 pub use run::{Failure, FailureKind, Outcome, RunOptions, run};

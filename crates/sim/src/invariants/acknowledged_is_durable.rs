@@ -1,5 +1,7 @@
-//! 22. What a client was told is on the disks of a majority, whatever crashes next; and what was
-//! on a disk is there after the crash.
+//! Invariant 22: What a client was told is on the disks of a majority, whatever crashes next; and
+//! what was on a disk is there after the crash.
+
+use quorate_raft::LogIndex;
 
 use super::books::{Books, Change, Recovered, slot_at};
 use super::{Violation, ensure};
@@ -8,9 +10,10 @@ pub(super) const NAME: &str = "AcknowledgedIsDurable";
 
 pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation> {
     for answer in &change.activity.answers {
-        let Some(slot) = slot_at(&books.pages[change.member].log, answer.applied) else { continue };
-        let copies = books.durable_copies(answer.applied, slot);
-        ensure(copies >= books.majority(), NAME, || {
+        let slot = slot_at(&books.pages[change.member].log, answer.applied);
+        let copies = slot.map_or(0, |slot| books.durable_copies(answer.applied, slot));
+        let told_nothing = answer.applied == LogIndex::ZERO;
+        ensure(told_nothing || copies >= books.majority(), NAME, || {
             format!(
                 "n{} told a client of entry {}, which is on {copies} of {} disks",
                 change.member,

@@ -6,7 +6,8 @@
 
 use std::hash::{Hash, Hasher};
 
-use quorate_raft::{HardState, LogIndex, NodeId as RaftId, ProtocolView, Role, Term};
+use quorate_mvcc::{Revision, Store};
+use quorate_raft::{HardState, LogIndex, NodeId as RaftId, Progress, Role, Term};
 
 use crate::cluster::{Activity, DigestHasher, MemberNode};
 use crate::engine::{NodeId, Step};
@@ -49,6 +50,15 @@ pub(crate) struct State {
     pub(crate) last_index: LogIndex,
 }
 
+/// What of a member's store the invariants look at in each step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreState {
+    /// Over all changes, in their order.
+    pub(crate) digest: u64,
+    pub(crate) revision: Revision,
+    pub(crate) compacted: Revision,
+}
+
 /// What a batch will put on the disk.
 #[derive(Debug)]
 struct Flight {
@@ -66,13 +76,15 @@ pub(crate) struct Recovered {
 }
 
 /// What a step changed of one member.
+#[derive(Debug)]
 pub(crate) struct Change<'a> {
     pub(crate) member: usize,
     pub(crate) before: State,
     pub(crate) after: State,
-    pub(crate) view: ProtocolView<'a>,
+    /// What it knows of its followers, if it leads.
+    pub(crate) progress: &'a [Progress],
     pub(crate) activity: &'a Activity,
-    pub(crate) node: &'a MemberNode,
+    pub(crate) store: StoreState,
     /// The first entry that changed.
     pub(crate) first_changed: Option<LogIndex>,
     /// The member's life began with this step.
@@ -103,6 +115,16 @@ impl State {
     }
 }
 
+impl StoreState {
+    fn of(store: &Store) -> StoreState {
+        StoreState {
+            digest: store.digest(),
+            revision: store.revision(),
+            compacted: store.compact_revision(),
+        }
+    }
+}
+
 impl Change<'_> {
     pub(crate) fn commit_advanced(&self) -> bool {
         self.after.commit > self.before.commit
@@ -110,13 +132,6 @@ impl Change<'_> {
 
     pub(crate) fn became(&self, role: Role) -> bool {
         self.after.role == role && (self.before.role != role || self.before.term != self.after.term)
-    }
-
-    /// Led before and after the step, in the same term.
-    pub(crate) fn stayed_leader(&self) -> bool {
-        self.before.role == Role::Leader
-            && self.after.role == Role::Leader
-            && self.before.term == self.after.term
     }
 }
 
@@ -130,6 +145,22 @@ impl Page {
     /// The same on disk.
     pub(crate) fn holds_durably(&self, index: LogIndex, slot: Option<Slot>) -> bool {
         slot_at(&self.durable, index) == slot
+    }
+
+    /// The log in memory is another one after so many entries.
+    pub(crate) fn changed_after(&mut self, kept: usize) {
+        self.unsubmitted = Some(self.unsubmitted.map_or(kept, |earlier| earlier.min(kept)));
+    }
+
+    /// The member has handed all that its disk does not know of yet to it.
+    pub(crate) fn submitted(&mut self, token: u64) {
+        let State { term, vote, commit, .. } = self.state;
+        let first = self.unsubmitted.take();
+        self.flight = Some(Flight {
+            token,
+            entries: first.map(|first| (first, self.log[first..].to_vec())),
+            hard: HardState { term, vote, commit },
+        });
     }
 }
 
@@ -165,8 +196,9 @@ impl Books {
         }
     }
 
+    /// Counted here, and not by the code that is judged.
     pub(crate) fn majority(&self) -> usize {
-        quorate_raft::quorum::majority(self.pages.len())
+        self.pages.len() / 2 + 1
     }
 
     /// On how many disks the entry is.
@@ -201,6 +233,7 @@ impl Books {
     pub(crate) fn boot(&mut self, member: usize, recovered: Recovered, clean: bool) {
         let page = &mut self.pages[member];
         let Recovered { log, hard } = recovered;
+        page.unsubmitted = None;
         if clean {
             page.durable.clone_from(&log);
             page.durable_hard = hard;
@@ -210,10 +243,11 @@ impl Books {
             let common = page.durable.iter().zip(&log).take_while(|(one, other)| one == other);
             let common = common.count();
             page.durable.truncate(common);
+            // The rest is on it together with the next batch.
+            page.unsubmitted = (common < log.len()).then_some(common);
         }
         page.running = true;
         page.flight = None;
-        page.unsubmitted = None;
         page.state = State {
             term: hard.term,
             vote: hard.vote,
@@ -231,6 +265,10 @@ impl Books {
         let flight = page.flight.take().expect("what completes was submitted");
         assert_eq!(flight.token, token, "one batch is under way at a time");
         if !clean {
+            // Whatever makes the disk clean puts these on it, too: they count with a later batch.
+            if let Some((first, _)) = flight.entries {
+                page.changed_after(first);
+            }
             return;
         }
         if let Some((first, entries)) = flight.entries {
@@ -251,24 +289,19 @@ impl Books {
             let kept = first.previous().0 as usize;
             page.log.truncate(kept);
             extend(&mut page.log, node, after.last_index);
-            page.unsubmitted = Some(page.unsubmitted.map_or(kept, |earlier| earlier.min(kept)));
+            page.changed_after(kept);
         }
         page.state = after;
         if let Some(batch) = node.activity.submitted {
-            let first = page.unsubmitted.take();
-            page.flight = Some(Flight {
-                token: batch.0,
-                entries: first.map(|first| (first, page.log[first..].to_vec())),
-                hard: HardState { term: after.term, vote: after.vote, commit: after.commit },
-            });
+            page.submitted(batch.0);
         }
         Change {
             member,
             before,
             after,
-            view: node.member.view(),
+            progress: node.member.view().progress,
             activity: &node.activity,
-            node,
+            store: StoreState::of(node.member.store()),
             first_changed,
             booted,
         }

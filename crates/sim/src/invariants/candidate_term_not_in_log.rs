@@ -1,5 +1,5 @@
-//! 15. No log holds an entry of the term of a candidate that may still win: only a leader of that
-//! term can have written it.
+//! Invariant 15: No log holds an entry of the term of a candidate that may still win: only a leader
+//! of that term can have written it.
 
 use quorate_raft::Role;
 

@@ -1,4 +1,5 @@
-//! 13. What a leader commits by counting ends in an entry of its own term (§5.4.2, figure 8).
+//! Invariant 13: What a leader commits by counting ends in an entry of its own term (§5.4.2, figure
+//! 8).
 
 use super::books::{Books, Change, slot_at};
 use super::{Violation, ensure, is_leader};

@@ -1,4 +1,4 @@
-//! 6. What a member takes for committed never shrinks, and stays in its log.
+//! Invariant 6: What a member takes for committed never shrinks, and stays in its log.
 
 use super::books::Change;
 use super::{Violation, ensure};

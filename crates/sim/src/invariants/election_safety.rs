@@ -1,4 +1,4 @@
-//! 1. At most one leader a term, ever (§5.2).
+//! Invariant 1: At most one leader a term, ever (§5.2).
 
 use std::collections::BTreeMap;
 

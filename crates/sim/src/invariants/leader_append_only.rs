@@ -1,12 +1,13 @@
-//! 2. A leader never truncates or overwrites its log (§5.3).
+//! Invariant 2: A leader never truncates or overwrites its log (§5.3).
 
 use super::books::Change;
-use super::{Violation, ensure};
+use super::{Violation, ensure, is_leader};
 
 pub(super) const NAME: &str = "LeaderAppendOnly";
 
 pub(super) fn check(change: &Change<'_>) -> Result<(), Violation> {
-    let Some(first) = change.first_changed.filter(|_| change.stayed_leader()) else {
+    // The step in which it wins counts too: what it stood for election with is what it leads with.
+    let Some(first) = change.first_changed.filter(|_| is_leader(change.after.role)) else {
         return Ok(());
     };
     ensure(first > change.before.last_index, NAME, || {

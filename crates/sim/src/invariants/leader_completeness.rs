@@ -1,5 +1,5 @@
-//! 4. An entry committed in a term is in the log of every leader of a later term (§5.4). The term
-//! of the commit counts, not the entry's: a delayed win of an older term is no violation.
+//! Invariant 4: An entry committed in a term is in the log of every leader of a later term (§5.4).
+//! The term of the commit counts, not the entry's: a delayed win of an older term is no violation.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! 3. If two logs have an entry of equal index and term, they are equal up to it (§5.3).
+//! Invariant 3: If two logs have an entry of equal index and term, they are equal up to it (§5.3).
 
 use quorate_raft::{LogIndex, Term};
 

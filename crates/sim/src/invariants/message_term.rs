@@ -1,5 +1,5 @@
-//! 12. A message's term is on its sender's disk: a member that forgot its term could lead, or
-//! vote, in it twice.
+//! Invariant 12: A message's term is on its sender's disk: a member that forgot its term could
+//! lead, or vote, in it twice. So is the term that a client is told, which must never go back.
 
 use super::books::{Books, Change};
 use super::{Violation, ensure};
@@ -11,5 +11,9 @@ pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation>
     let sent = change.activity.sent_term;
     ensure(sent <= durable, NAME, || {
         format!("n{} sent a message of term {sent}, but {durable} is on its disk", change.member)
+    })?;
+    let told = change.activity.answers.iter().map(|answer| answer.term).max().unwrap_or_default();
+    ensure(told <= durable, NAME, || {
+        format!("n{} told a client of term {told}, but {durable} is on its disk", change.member)
     })
 }

@@ -50,6 +50,9 @@ mod revision_monotonic;
 mod state_machine_safety;
 mod stores_agree;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use quorate_raft::{LogIndex, Role};
@@ -94,7 +97,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     (quorum_log::NAME, "every quorum has a member that holds all that is committed"),
     (more_up_to_date::NAME, "who gets a vote holds what the voter takes for committed"),
     (monotonic_log::NAME, "terms in a log never decrease and never exceed the member's term"),
-    (message_term::NAME, "a message's term is on its sender's disk"),
+    (message_term::NAME, "the term of a message or an answer is on its sender's disk"),
     (commit_current_term::NAME, "a leader commits by counting only up to an entry of its own term"),
     (committed_is_durable::NAME, "what is committed is on the disks of a majority"),
     (
@@ -108,7 +111,10 @@ const STATEMENTS: &[(&str, &str)] = &[
          is there after a crash",
     ),
     (stores_agree::NAME, "members that applied the same entries hold the same store"),
-    (revision_monotonic::NAME, "at one member neither revision nor term ever goes back"),
+    (
+        revision_monotonic::NAME,
+        "at one member neither revision nor term ever goes back; what it applied is on its disk",
+    ),
 ];
 
 /// What an invariant says, in one sentence.
@@ -205,19 +211,19 @@ impl Invariants {
         self.election_safety.check(change)?;
         self.leader_completeness.check(change, books)?;
         self.monotonic_match.check(change, books)?;
+        state_machine_safety::check(change, books)?;
         if change.commit_advanced() {
-            state_machine_safety::check(change, books)?;
             commit_current_term::check(change, books)?;
             committed_is_durable::check(change, books)?;
             self.leader_completeness.note_commit(change);
         }
-        if change.commit_advanced() || change.first_changed.is_some() {
+        if change.commit_advanced() || change.first_changed.is_some() || change.booted {
             quorum_log::check(books)?;
         }
         self.stores_agree.check(change)?;
         read_safety::check(change)?;
         acknowledged_is_durable::check(change, books)?;
-        self.revision_monotonic.check(change)
+        self.revision_monotonic.check(change, books)
     }
 
     /// Full scans, at the end of a run.

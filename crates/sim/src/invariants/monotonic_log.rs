@@ -1,4 +1,4 @@
-//! 11. Terms in a log never decrease, and never exceed the member's term.
+//! Invariant 11: Terms in a log never decrease, and never exceed the member's term.
 
 use super::books::{Books, Change};
 use super::{Violation, ensure};

@@ -1,10 +1,10 @@
-//! 8. Within a term a match index never goes back; it lies below the next index; and the entries
-//! up to it are on the follower's disk. The follower's side of the same: what it acknowledges is
-//! on its disk.
+//! Invariant 8: Within a term a match index never goes back; it lies below the next index; and the
+//! entries up to it are on the follower's disk. The follower's side of the same: what it
+//! acknowledges is on its disk.
 
 use quorate_raft::{LogIndex, Role, Term};
 
-use super::books::{Books, Change, slot_at};
+use super::books::{Books, Change, Page, slot_at};
 use super::{Violation, ensure};
 use crate::cluster::to_node;
 
@@ -27,26 +27,29 @@ impl MonotonicMatch {
             return Ok(());
         }
         let term = change.after.term;
-        for progress in change.view.progress {
+        for progress in change.progress {
             let (matched, next) = (progress.matched, progress.next);
             let peer = to_node(progress.id).index();
+            ensure(matched < next, NAME, || {
+                format!("n{} has n{peer} at match {matched} and next {next}", change.member)
+            })?;
             let seen = &mut self.matched[change.member][peer];
             if *seen == (term, matched) {
                 continue;
             }
             let earlier = if seen.0 == term { seen.1 } else { LogIndex::ZERO };
             *seen = (term, matched);
-            ensure(matched >= earlier && matched < next, NAME, || {
+            ensure(matched >= earlier, NAME, || {
                 format!(
-                    "n{}, leading term {term}, has n{peer} at match {matched} after {earlier}, next {next}",
+                    "n{}, leading term {term}, has n{peer} at match {matched} after {earlier}",
                     change.member
                 )
             })?;
             let follower = &books.pages[peer];
             // Another leader may have changed the follower's log since.
             let current = follower.durable_hard.term <= term;
-            let slot = slot_at(&books.pages[change.member].log, matched);
-            ensure(!current || follower.holds_durably(matched, slot), NAME, || {
+            let holds = is_on_disk(follower, &books.pages[change.member], matched);
+            ensure(!current || holds, NAME, || {
                 format!(
                     "n{}, leading term {term}, counts on n{peer} up to {matched}, which is not on its disk",
                     change.member
@@ -57,6 +60,12 @@ impl MonotonicMatch {
     }
 }
 
+/// Whether what one log holds up to an index is on a disk. What lies past that log's end is not.
+fn is_on_disk(disk: &Page, log: &Page, index: LogIndex) -> bool {
+    let slot = slot_at(&log.log, index);
+    (slot.is_some() || index == LogIndex::ZERO) && disk.holds_durably(index, slot)
+}
+
 fn check_acknowledgements(change: &Change<'_>, books: &Books) -> Result<(), Violation> {
     let page = &books.pages[change.member];
     for (term, matched) in &change.activity.accepted {
@@ -65,7 +74,7 @@ fn check_acknowledgements(change: &Change<'_>, books: &Books) -> Result<(), Viol
         if *term < change.after.term {
             continue;
         }
-        ensure(page.holds_durably(*matched, slot_at(&page.log, *matched)), NAME, || {
+        ensure(is_on_disk(page, page, *matched), NAME, || {
             format!(
                 "n{} acknowledged entries up to {matched} in term {term}, which are not on its disk",
                 change.member

@@ -1,4 +1,5 @@
-//! 7. The term never goes back, and the vote is given once a term, across crashes (§5.1, §5.2).
+//! Invariant 7: The term never goes back, and the vote is given once a term, across crashes (§5.1,
+//! §5.2).
 
 use std::collections::BTreeMap;
 

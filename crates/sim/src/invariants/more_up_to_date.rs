@@ -1,4 +1,5 @@
-//! 10. Who passes another's up-to-date check holds what that one takes for committed (§5.4.1).
+//! Invariant 10: Who passes another's up-to-date check holds what that one takes for committed
+//! (§5.4.1).
 
 use quorate_raft::Role;
 

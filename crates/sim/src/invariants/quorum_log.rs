@@ -1,5 +1,5 @@
-//! 9. Every quorum has a member that holds all that is committed: whoever wins an election has
-//! heard of it.
+//! Invariant 9: Every quorum has a member that holds all that is committed: whoever wins an
+//! election has heard of it.
 
 use quorate_raft::LogIndex;
 

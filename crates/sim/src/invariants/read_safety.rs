@@ -1,5 +1,5 @@
-//! 19. A linearizable read is answered from a state that has everything of which any client had
-//! been told before the read began.
+//! Invariant 19: A linearizable read is answered from a state that has everything of which any
+//! client had been told before the read began.
 
 use super::books::Change;
 use super::{Violation, ensure};

@@ -1,10 +1,11 @@
-//! 24. At one member neither the revision nor the term that clients are told ever goes back,
-//! across restarts; nor does the store's revision, nor what it has compacted, within a life.
+//! Invariant 24: At one member neither the revision nor the term that clients are told ever goes
+//! back, across restarts; nor does the store's revision, nor what it has compacted, within a life.
+//! What a member has applied is on its own disk, or a restart could take it back.
 
 use quorate_mvcc::Revision;
 use quorate_raft::Term;
 
-use super::books::Change;
+use super::books::{Books, Change, slot_at};
 use super::{Violation, ensure};
 
 pub(super) const NAME: &str = "RevisionMonotonic";
@@ -31,7 +32,11 @@ impl RevisionMonotonic {
         RevisionMonotonic { told: vec![told; members] }
     }
 
-    pub(super) fn check(&mut self, change: &Change<'_>) -> Result<(), Violation> {
+    pub(super) fn check(&mut self, change: &Change<'_>, books: &Books) -> Result<(), Violation> {
+        let (page, applied) = (&books.pages[change.member], change.after.applied);
+        ensure(page.holds_durably(applied, slot_at(&page.log, applied)), NAME, || {
+            format!("n{} has applied entry {applied}, which is not on its disk", change.member)
+        })?;
         let told = &mut self.told[change.member];
         if change.booted {
             told.store = NEW_STORE;
@@ -46,8 +51,7 @@ impl RevisionMonotonic {
             })?;
             (told.term, told.revision) = (answer.term, answer.revision);
         }
-        let store = change.node.member.store();
-        let now = (store.revision(), store.compact_revision());
+        let now = (change.store.revision, change.store.compacted);
         ensure(now.0 >= told.store.0 && now.1 >= told.store.1, NAME, || {
             format!("n{}'s store went from revision {} to {}", change.member, told.store.0, now.0)
         })?;

@@ -1,10 +1,12 @@
-//! 23. Members that applied the same entries hold the same store, and equal revisions have equal
-//! hashes.
+//! Invariant 23: Members that applied the same entries hold the same store, and equal revisions
+//! have equal hashes.
+
+use quorate_mvcc::Store;
 
 use super::books::Change;
 use super::{Violation, ensure};
 use crate::cluster::{Cluster, ClusterNode};
-use crate::engine::View;
+use crate::engine::{NodeId, View};
 
 pub(super) const NAME: &str = "StoresAgree";
 
@@ -24,7 +26,7 @@ impl StoresAgree {
         if self.digests.len() <= position {
             self.digests.resize(position + 1, None);
         }
-        let digest = change.node.member.store().digest();
+        let digest = change.store.digest;
         let expected = *self.digests[position].get_or_insert(digest);
         ensure(digest == expected, NAME, || {
             format!(
@@ -41,8 +43,14 @@ pub(super) fn check_fully(view: &View<'_, Cluster>) -> Result<(), Violation> {
         ClusterNode::Member(member) => Some((node, member.member.store())),
         ClusterNode::Client(_) => None,
     });
+    compare(members)
+}
+
+pub(super) fn compare<'a>(
+    stores: impl IntoIterator<Item = (NodeId, &'a Store)>,
+) -> Result<(), Violation> {
     let mut seen = Vec::new();
-    for (node, store) in members {
+    for (node, store) in stores {
         let hash = store.hash_kv(None).expect("the current revision can be hashed");
         for (other, other_hash) in &seen {
             let same = |one: &quorate_mvcc::KvHash, two: &quorate_mvcc::KvHash| {

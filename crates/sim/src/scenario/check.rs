@@ -226,20 +226,6 @@ fn check_faults(spec: &Spec) -> Result<(), Misfit> {
             );
         }
     }
-    if let Some(jumps) = &faults.clock_jump {
-        let back = jumps.by.most * u64::from(jumps.count.most);
-        if back >= spec.phases.live_within {
-            return misfit(
-                "faults.clock_jump",
-                format!(
-                    "a clock may be set back by {back} in all; its member's timers stand still as \
-                     long, and it cannot be well again within live_within, {}",
-                    spec.phases.live_within
-                ),
-                "give fewer or smaller jumps, or a longer phases.live_within",
-            );
-        }
-    }
     let most_drift = Ppm(500_000);
     let drifts = [
         ("clocks.drift", Some(spec.clocks.drift)),

@@ -74,7 +74,7 @@ impl Mix<'_> {
         let count = (count * self.intensity).div_ceil(1_000_000);
         for number in 0..count {
             let mut stream = self.draw.stream(name, number, 1);
-            let at = stream.between(Nanos::ZERO, self.spec.phases.fault_time);
+            let at = Within::new(Nanos::ZERO, self.spec.phases.fault_time).draw(&mut stream);
             one(kind, WorldTime::ZERO + at, &mut stream, self);
         }
     }

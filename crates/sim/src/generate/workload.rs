@@ -50,7 +50,7 @@ fn plan(spec: &Spec, draw: Draw, members: u32, client: u32, keys: u32) -> Client
     let mut operations = Vec::new();
     while operations.len() < workload.operations as usize && thought <= busy_until {
         let think = workload.think.draw(&mut stream);
-        // Schedules are written in whole microseconds.
+        // Operations are written in whole microseconds.
         let think = Nanos::from_micros(think.as_nanos() / 1_000);
         let think = if stream.chance(workload.bursts.0) { Nanos::ZERO } else { think };
         let roams_to = any_member(members, &mut stream);

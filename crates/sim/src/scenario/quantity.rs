@@ -25,6 +25,9 @@ pub(crate) trait Quantity: Copy + Ord {
 
     fn read(text: &str) -> Option<Self>;
 
+    /// What is drawn is a multiple of this, where the least value allows it.
+    const GRAIN: u64 = 1;
+
     /// A TOML number without a unit.
     fn from_number(_number: u64) -> Option<Self> {
         None
@@ -38,6 +41,9 @@ pub(crate) trait Quantity: Copy + Ord {
 
 impl Quantity for Nanos {
     const HOW: &'static str = "a duration in ns, us, ms, s, min or h, like 150ms";
+
+    /// A microsecond, so that people can read what was drawn.
+    const GRAIN: u64 = 1_000;
 
     fn read(text: &str) -> Option<Nanos> {
         const UNITS: [(&str, u64); 6] = [
@@ -151,7 +157,8 @@ impl<T: Quantity> Within<T> {
     /// Takes one draw, whatever the bounds.
     pub(crate) fn draw(self, stream: &mut Stream) -> T {
         let (least, most) = (self.least.as_u64(), self.most.as_u64());
-        T::from_u64(least + stream.below((most - least).saturating_add(1)))
+        let drawn = least + stream.below((most - least).saturating_add(1));
+        T::from_u64((drawn - drawn % T::GRAIN).max(least))
     }
 
     fn read(text: &str) -> Result<Within<T>, String> {
@@ -307,6 +314,13 @@ mod tests {
             assert!(drawn.contains(&value));
         }
         assert!(drawn.iter().all(|value| (3..=5).contains(value)));
+        let times = Within::<Nanos>::read("1500ns..1ms").unwrap();
+        for _ in 0..50 {
+            let time = times.draw(&mut stream).as_nanos();
+            assert!(
+                time == 1_500 || time.is_multiple_of(1_000) && (1_500..=1_000_000).contains(&time)
+            );
+        }
         assert!(Within::<u32>::read("5..3").unwrap_err().contains("is empty; "));
         assert!(Within::<Nanos>::read("1s..2").unwrap_err().contains("'2' is not what"));
     }

@@ -16,6 +16,9 @@ use crate::engine::{DiskConfig, Fault, Nanos, NetworkConfig, ScheduledFault, Wor
 use crate::schedule::{ClientPlan, Floors, PlannedOperation, Schedule};
 use crate::stopwatch::Stopwatch;
 
+/// A fault phase shorter than an election is not tried: nobody understands more of it.
+const SHORTEST_FAULT_PHASE: Nanos = Nanos::from_millis(100);
+
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShrinkLimits {
@@ -210,8 +213,11 @@ impl Shrinker {
         }
         for (cut, of) in [(1, 2), (3, 4), (7, 8)] {
             let shorter = |schedule: &mut Schedule| {
-                let heal_at = schedule.phases.heal_at.as_nanos();
-                schedule.phases.heal_at = Nanos::from_nanos(heal_at / of * cut);
+                let shorter = schedule.phases.heal_at.as_nanos() / of * cut;
+                if shorter < SHORTEST_FAULT_PHASE.as_nanos() {
+                    return;
+                }
+                schedule.phases.heal_at = Nanos::from_nanos(shorter);
                 let end = WorldTime::ZERO + schedule.phases.heal_at;
                 schedule.faults.retain(|fault| fault.at < end);
             };

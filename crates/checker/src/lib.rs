@@ -9,6 +9,7 @@
 mod budget;
 mod etcd;
 mod kv;
+mod minimize;
 mod operations;
 mod register;
 mod search;
@@ -17,6 +18,7 @@ mod verdict;
 use quorate_history::{History, Model};
 
 pub use budget::Options;
+pub use minimize::{Counterexample, minimize};
 pub use verdict::{Guarantee, Report, Verdict, Violation};
 
 use budget::Budget;
@@ -27,10 +29,14 @@ use operations::Operations;
 pub fn check(history: &History, options: &Options<'_>) -> Report {
     let mut budget = Budget::new(options, history.operations());
     let operations = Operations::of(history);
-    let verdict = match history.model() {
-        Model::Register => register::check(&operations, &mut budget),
-        Model::Kv => kv::check(&operations, &mut budget),
-        Model::Etcd => etcd::check(&operations, &mut budget),
-    };
+    let verdict = judge(history.model(), &operations, &mut budget);
     Report { verdict, operations: history.operations(), steps: budget.spent() }
+}
+
+fn judge(model: Model, operations: &Operations<'_>, budget: &mut Budget<'_>) -> Verdict {
+    match model {
+        Model::Register => register::check(operations, budget),
+        Model::Kv => kv::check(operations, budget),
+        Model::Etcd => etcd::check(operations, budget),
+    }
 }

@@ -170,7 +170,8 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   quorate check out/swarm-42/history.jsonl
   quorate check histories/**/*.jsonl --format json
-  quorate check - --timeout 10m --memory 4GiB < history.jsonl";
+  quorate check - --timeout 10m --memory 4GiB < history.jsonl
+  quorate check out/swarm-42/history.jsonl --minimize";
 
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXAMPLES)]
@@ -190,6 +191,12 @@ pub(crate) struct CheckArgs {
     /// What the search of each history may remember [default: 256MiB]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub(crate) memory: Option<u64>,
+    /// Reduce what is invalid to few operations whose answers contradict each other
+    ///
+    /// All other operations then count as of unknown outcome, so that the answers listed refute
+    /// the history by themselves. It may take as many steps, or as long, as the check.
+    #[arg(long)]
+    pub(crate) minimize: bool,
 }
 
 /// The models of histories.

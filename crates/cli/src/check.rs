@@ -11,11 +11,12 @@ use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use quorate_checker::{Options, Report, Verdict, check};
+use quorate_checker::{Options, Report, Verdict, check, minimize};
 use quorate_history::{History, Model, OperationId, ReadError};
 use serde::Serialize;
 
 use crate::args::{CheckArgs, ModelName};
+use crate::counterexample::Counterexample;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -61,6 +62,8 @@ struct Judged {
     report: Report,
     /// For reading and checking.
     took: Duration,
+    /// Where it was asked for, and the history is invalid.
+    counterexample: Option<Counterexample>,
 }
 
 fn judge(file: &Path, args: &CheckArgs, interrupt: &Interrupt) -> Result<Judged, Error> {
@@ -92,7 +95,21 @@ fn judge(file: &Path, args: &CheckArgs, interrupt: &Interrupt) -> Result<Judged,
             reason.push_str("; with --timeout 5m the clock limits the search instead");
         }
     }
-    Ok(Judged { model, report, took: start.elapsed() })
+    let took = start.elapsed();
+    // The clock starts anew: a check that was quick enough leaves no less time to minimize.
+    let start = Instant::now();
+    let out_of_time = || {
+        let limit = args.timeout.unwrap_or(Duration::MAX);
+        interrupt.is_raised() || start.elapsed() >= limit
+    };
+    let counterexample = match &report.verdict {
+        Verdict::Invalid(violation) if args.minimize => {
+            let options = Options { out_of_time: Some(&out_of_time), ..options };
+            Some(Counterexample::new(&history, minimize(&history, violation, &options)))
+        }
+        _ => None,
+    };
+    Ok(Judged { model, report, took, counterexample })
 }
 
 impl From<ModelName> for Model {
@@ -172,7 +189,10 @@ impl CheckLine {
             Verdict::Invalid(violation) => (
                 Some(violation.message.clone()),
                 Some(violation.guarantee.to_string()),
-                Some(violation.operations.clone()),
+                Some(judged.counterexample.as_ref().map_or_else(
+                    || violation.operations.clone(),
+                    |counterexample| counterexample.operations.clone(),
+                )),
             ),
         };
         Self {
@@ -190,7 +210,7 @@ impl CheckLine {
 
 fn in_words(file: &Path, judged: &Judged, output: &Output) -> String {
     let paint = output.paint();
-    let Judged { model, report, took } = judged;
+    let Judged { model, report, took, counterexample } = judged;
     let verdict = format!("{:<7}", report.verdict.name());
     let verdict = match report.verdict {
         Verdict::Valid => paint.green(verdict),
@@ -204,7 +224,9 @@ fn in_words(file: &Path, judged: &Judged, output: &Output) -> String {
         Verdict::Valid => {}
         Verdict::Invalid(violation) => {
             text += &format!("\n  {}\n  guarantee:  {}", violation.message, violation.guarantee);
-            if !violation.operations.is_empty() {
+            if let Some(counterexample) = counterexample {
+                text += &counterexample.in_words();
+            } else if !violation.operations.is_empty() {
                 let ids: Vec<_> = violation.operations.iter().map(ToString::to_string).collect();
                 text += &format!("\n  operations: {}", ids.join(", "));
             }

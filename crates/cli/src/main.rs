@@ -5,6 +5,7 @@
 
 mod args;
 mod check;
+mod counterexample;
 mod error;
 mod exit;
 mod failure;

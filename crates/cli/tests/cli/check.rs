@@ -129,6 +129,49 @@ fn json_lines_have_the_fields_of_the_contract() {
     assert!(lines[2]["reason"].as_str().is_some_and(|reason| reason.contains("limit")));
 }
 
+/// A write of 1, a good read, a write of another key, a write of 2, and a read that answers 1.
+fn stale_read() -> String {
+    let mut lines = vec![HEADER.to_owned()];
+    for (id, op, result) in [
+        (1, r#"{"f":"write","key":"x","value":1}"#, "{}"),
+        (2, r#"{"f":"read","key":"y"}"#, r#"{"value":null}"#),
+        (3, r#"{"f":"write","key":"y","value":5}"#, "{}"),
+        (4, r#"{"f":"write","key":"x","value":2}"#, "{}"),
+        (5, r#"{"f":"read","key":"x"}"#, r#"{"value":1}"#),
+    ] {
+        let (start, end) = (10 * id, 10 * id + 5);
+        let head = format!(r#""client":{id},"id":{id}"#);
+        lines.push(format!(r#"{{"time":{start},{head},"type":"invoke","op":{op}}}"#));
+        lines.push(format!(r#"{{"time":{end},{head},"type":"ok","result":{result}}}"#));
+    }
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn minimize_lists_the_operations_that_refute_a_history_and_no_others() {
+    let dir = folder();
+    let file = text(&write(dir.path(), "a.jsonl", &stale_read()));
+    let shown = run(["check", "--minimize", &file]).expect_code(1).stdout;
+    assert!(shown.contains("the answers of 3 of 5"), "{shown}");
+    for line in
+        ["operation 1, client 1, at ", r#"{"f":"write","key":"x","value":2}"#, r#"{"value":1}"#]
+    {
+        assert!(shown.contains(line), "no {line} in {shown}");
+    }
+    assert!(!shown.contains("operation 2,") && !shown.contains("operation 3,"), "{shown}");
+}
+
+#[test]
+fn minimize_puts_the_operations_into_the_json_line() {
+    let dir = folder();
+    let file = text(&write(dir.path(), "a.jsonl", &stale_read()));
+    let valid = text(&write(dir.path(), "valid.jsonl", &write_then_read(1)));
+    let args = ["check", "--format", "json", "--minimize", &file, &valid];
+    let lines = run(args).expect_code(1).json_lines();
+    assert_eq!(lines[0]["counterexample"], json!([1, 4, 5]));
+    assert_eq!(lines[1].get("counterexample"), None, "a valid history has none");
+}
+
 #[test]
 fn a_bad_file_exits_with_2_names_its_line_and_does_not_keep_the_others_from_being_checked() {
     let dir = folder();

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quorate_checker::{Options, Verdict, check};
+use quorate_checker::{Options, Verdict, check, minimize};
 use quorate_history::{
     Data, EtcdResponse, Event, EventKind, History, KeyValue, Model, OpResult, OperationId, Step,
 };
@@ -104,4 +104,46 @@ fn a_valid_history_with_one_value_changed_is_invalid_and_the_message_says_where(
     }
     println!("{changed} histories turned invalid with one value changed");
     assert!(changed > 0, "no valid etcd history was found");
+}
+
+/// The history with the outcome of every operation but these unknown.
+fn with_answers_of(history: &History, kept: &[OperationId]) -> History {
+    let (header, mut events) = history.clone().into_parts();
+    for event in &mut events {
+        if let EventKind::Operation { id, step, .. } = &mut event.kind
+            && matches!(step, Step::Ok(_) | Step::Fail(_))
+            && !kept.contains(id)
+        {
+            *step = Step::Info("not looked at".into());
+        }
+    }
+    History::new(header, events).expect("only outcomes were changed")
+}
+
+#[test]
+fn a_minimal_counterexample_refutes_by_itself_and_needs_each_of_its_operations() {
+    let mut smaller = 0;
+    for path in files("invalid") {
+        let history = read(&path);
+        let path = path.display();
+        let Verdict::Invalid(violation) = check(&history, &Options::default()).verdict else {
+            panic!("{path} is not invalid");
+        };
+        let breaks_the_same = |kept: &[OperationId]| {
+            let verdict = check(&with_answers_of(&history, kept), &Options::default()).verdict;
+            matches!(verdict, Verdict::Invalid(found) if found.guarantee == violation.guarantee)
+        };
+        let found = minimize(&history, &violation, &Options::default());
+        let ids = found.operations;
+        assert!(found.minimal, "{path}: not decided whether {ids:?} is minimal");
+        assert!(breaks_the_same(&ids), "{path}: {ids:?} do not refute it: {violation}");
+        for left_out in &ids {
+            let rest: Vec<_> = ids.iter().copied().filter(|id| id != left_out).collect();
+            assert!(!breaks_the_same(&rest), "{path}: {ids:?} does not need {left_out}");
+        }
+        println!("{path}: {ids:?} of {}", history.operations());
+        smaller += usize::from(ids.len() < history.operations());
+    }
+    println!("{smaller} counterexamples are smaller than their history");
+    assert!(smaller > 0, "nothing was ever left out");
 }

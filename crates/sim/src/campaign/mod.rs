@@ -147,7 +147,7 @@ fn work(shared: &Shared<'_>) {
 fn perform(task: &Task) -> Done {
     let schedule = Arc::new(generate(&task.scenario, task.seed));
     let outcome = run_generated(&schedule, RunOptions::default());
-    let twice = run_twice(task.seed);
+    let twice = run_twice(task.scenario.name(), task.seed);
     let failure = match &outcome.failure {
         Some(failure) => Some(failure.clone()),
         None if twice => compare(&schedule, &outcome),
@@ -156,9 +156,11 @@ fn perform(task: &Task) -> Done {
     Done::new(schedule, &outcome, failure, twice)
 }
 
-/// Whether the runs of this seed are compared. By the seed, so that it is the same in every shard.
-fn run_twice(seed: Seed) -> bool {
-    Stream::new(NoiseSeed(seed.0), "campaign/twice", 0, 0).below(TWICE_IN) == 0
+/// Whether this run is compared with another one. By its seed, so that shards make no difference,
+/// and by its scenario, so that it is not the same seeds in all of them.
+fn run_twice(scenario: &str, seed: Seed) -> bool {
+    let purpose = format!("campaign/twice/{scenario}");
+    Stream::new(NoiseSeed(seed.0), &purpose, 0, 0).below(TWICE_IN) == 0
 }
 
 fn run_generated(schedule: &Arc<Schedule>, options: RunOptions) -> Outcome {

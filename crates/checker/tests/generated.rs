@@ -45,6 +45,26 @@ fn valid_histories_are_valid_whatever_was_unknown() {
 }
 
 #[test]
+fn a_search_that_has_to_go_back_far_never_calls_a_valid_history_invalid() {
+    let few = Options { steps: 3_000, ..Options::default() };
+    let mut decided = 0;
+    for seed in 0..400 {
+        let shape = Shape {
+            operations: 150,
+            unknown_percent: 20 + 10 * (seed % 3),
+            unique_values: seed % 2 == 0,
+            keys: 2 + seed % 5,
+            ..SHAPE
+        };
+        let made = generate::etcd(&shape, &mut Random(seed));
+        let verdict = check(&generate::history(Model::Etcd, &made), &few).verdict;
+        assert!(!matches!(verdict, Verdict::Invalid(_)), "{shape:?}, seed {seed}: {verdict:?}");
+        decided += u32::from(verdict == Verdict::Valid);
+    }
+    assert!(decided > 300, "only {decided} of 400 were decided");
+}
+
+#[test]
 fn what_is_forgotten_never_makes_a_valid_history_invalid() {
     for seed in 0..300 {
         let mut random = Random(seed);

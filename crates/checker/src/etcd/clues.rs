@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_history::{EtcdOp, EtcdResponse, KeyValue};
+use quorate_history::{Data, EtcdOp, EtcdResponse, KeyValue};
 
 use super::plan::Plan;
 
@@ -21,6 +21,10 @@ pub(super) struct Clues<'a> {
     pub(super) intact: Vec<Intervals>,
     /// For each key the unknown operations that may put it, in order of invocation.
     putters: Vec<Vec<usize>>,
+    /// For each key the unknown operations that may put or delete it, in order of invocation.
+    pub(super) writers: Vec<Vec<usize>>,
+    /// For each key the states that an answer shows in full, and the revision of that answer.
+    pinned: Vec<Vec<(u64, u64)>>,
     /// Per key and creation: at which revisions it was seen, and in which version.
     seen: BTreeMap<(u32, u64), BTreeMap<u64, u64>>,
     /// For each key the revisions that certainly wrote it.
@@ -43,6 +47,8 @@ impl<'a> Clues<'a> {
             seen: BTreeMap::new(),
             written: vec![Vec::new(); plan.keys.len()],
             putters: vec![Vec::new(); plan.keys.len()],
+            writers: vec![Vec::new(); plan.keys.len()],
+            pinned: vec![Vec::new(); plan.keys.len()],
             reserved: BTreeMap::new(),
             class: BTreeMap::new(),
             members: Vec::new(),
@@ -53,13 +59,16 @@ impl<'a> Clues<'a> {
         }
         for (index, item) in plan.items.iter().enumerate() {
             if let Some(response) = item.response {
-                clues.read(plan, index, item.op, response, item.revision);
+                clues.read(plan, index, item.op, response, item.revision, true);
                 if plan.owner[item.revision as usize] == Some(index) {
                     clues.read_writes(plan, item.op, response, item.revision);
                 }
             }
         }
         clues.count_versions();
+        for pinned in &mut clues.pinned {
+            pinned.sort_unstable();
+        }
         for intervals in clues.untouched.iter_mut().chain(&mut clues.intact) {
             intervals.settle();
         }
@@ -70,6 +79,14 @@ impl<'a> Clues<'a> {
                 let putters = &mut clues.putters[rank as usize];
                 if putters.last() != Some(&index) {
                     putters.push(index);
+                }
+            });
+            item.call.footprint(&mut |span, writes| {
+                for rank in span.ranks().filter(|_| writes) {
+                    let writers = &mut clues.writers[rank as usize];
+                    if writers.last() != Some(&index) {
+                        writers.push(index);
+                    }
                 }
             });
             let next = clues.members.len();
@@ -84,7 +101,8 @@ impl<'a> Clues<'a> {
         clues
     }
 
-    /// Takes in what an answer shows. `state` is a revision that it certainly speaks of.
+    /// Takes in what an answer shows. `state` is the revision that it speaks of; where that is not
+    /// exact, it speaks of this one or of a later one.
     fn read(
         &mut self,
         plan: &Plan<'a>,
@@ -92,16 +110,23 @@ impl<'a> Clues<'a> {
         op: &'a EtcdOp,
         response: &'a EtcdResponse,
         state: u64,
+        is_exact: bool,
     ) {
         let before = state.saturating_sub(1);
         match (op, response) {
-            (EtcdOp::Put(_), EtcdResponse::Put(answer)) => {
-                if let Some(Some(kv)) = &answer.prev_kv {
-                    self.read_kv(plan, index, kv, before);
+            (EtcdOp::Put(put), EtcdResponse::Put(answer)) => match &answer.prev_kv {
+                Some(Some(kv)) => self.read_kv(plan, index, kv, before),
+                Some(None) if put.prev_kv && is_exact => {
+                    self.read_absence(plan, index, &put.key, before)
                 }
-            }
+                _ => {}
+            },
             (EtcdOp::Range(range), EtcdResponse::Range(answer)) => {
                 let at = range.at.filter(|at| at.0 != 0).map_or(state, |at| at.0.min(state));
+                let is_one_key = range.range_end.as_ref().is_none_or(|end| end.is_empty());
+                if is_one_key && is_exact && answer.count == Some(0) {
+                    self.read_absence(plan, index, &range.key, at);
+                }
                 for kv in answer.kvs.iter().flatten() {
                     self.read_kv(plan, index, kv, at);
                 }
@@ -119,10 +144,16 @@ impl<'a> Clues<'a> {
                 };
                 // A range of a transaction may show it as it was before its own writes.
                 for (op, response) in branch.iter().zip(answer.responses.iter().flatten()) {
-                    self.read(plan, index, op, response, before);
+                    self.read(plan, index, op, response, before, false);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn read_absence(&mut self, plan: &Plan<'a>, index: usize, key: &Data, state: u64) {
+        if let Some(rank) = plan.rank(key) {
+            self.pinned[rank as usize].push((state, plan.items[index].revision));
         }
     }
 
@@ -136,6 +167,11 @@ impl<'a> Clues<'a> {
         }
         self.untouched[rank as usize].add(modified, state);
         self.written[rank as usize].push(modified);
+        let in_full = kv.value.is_some() && kv.create.is_some() && kv.version.is_some();
+        let is_keys_only = kv.value.as_ref().is_some_and(|value| value.is_empty());
+        if modified <= state && in_full && !is_keys_only {
+            self.pinned[rank as usize].push((state, plan.items[index].revision));
+        }
         let Some(create) = kv.create.map(|create| create.0).filter(|&c| c <= modified) else {
             return;
         };
@@ -203,6 +239,16 @@ impl<'a> Clues<'a> {
                 last = (modified, version);
             }
         }
+    }
+
+    /// The latest state of a key before `revision` that an answer shows in full, of those answers
+    /// that belong to revisions before `verified`. Where these fit, any other makers of earlier
+    /// revisions must have led to the very same state.
+    pub(super) fn pinned_before(&self, rank: u32, revision: u64, verified: u64) -> u64 {
+        let pinned = &self.pinned[rank as usize];
+        let before = pinned.partition_point(|pin| pin.0 < revision);
+        let certain = pinned[..before].iter().rev().find(|pin| pin.1 < verified);
+        certain.map_or(0, |pin| pin.0)
     }
 
     fn reserve(&mut self, plan: &Plan<'a>) {

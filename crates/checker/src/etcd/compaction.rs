@@ -12,6 +12,7 @@
 use quorate_history::{EtcdOp, EtcdResponse};
 
 use super::plan::{Compaction, Plan, Refusal};
+use super::store::Store;
 use super::timeline::Timeline;
 use super::{Stop, explain};
 use crate::budget::Budget;
@@ -23,6 +24,7 @@ pub(super) fn check(
     plan: &Plan<'_>,
     timeline: &Timeline,
     chain: &[Option<usize>],
+    store: &Store<'_, '_>,
     budget: &mut Budget<'_>,
 ) -> Result<(), Stop> {
     let refused = &plan.refused_as_compacted;
@@ -41,18 +43,38 @@ pub(super) fn check(
         let (first, second) = (&plan.items[pair[0].item], &plan.items[pair[1].item]);
         return Err(explain::compacted_twice(first, second).into());
     }
-    let placing = Placing { plan, timeline, chain, reads: old_reads(plan) };
+    let placing = Placing { plan, timeline, chain, reads: old_reads(plan, chain, store) };
     placing.search(&mut used, budget)
 }
 
-/// Answered operations that read an old revision, and the lowest that each read.
-fn old_reads(plan: &Plan<'_>) -> Vec<(usize, u64)> {
+/// An operation that took effect and read an old revision.
+#[derive(Clone, Copy, Debug)]
+struct OldRead {
+    item: usize,
+    /// The revision that it made, or at which it was answered.
+    revision: u64,
+    /// The lowest revision that it read.
+    lowest: u64,
+}
+
+/// Operations that took effect and read an old revision.
+fn old_reads(plan: &Plan<'_>, chain: &[Option<usize>], store: &Store<'_, '_>) -> Vec<OldRead> {
     let mut reads = Vec::new();
     for (index, item) in plan.items.iter().enumerate() {
         if let Some(response) = item.response {
             let lowest = lowest_read(item.op, response);
             if lowest < item.revision {
-                reads.push((index, lowest));
+                reads.push(OldRead { item: index, revision: item.revision, lowest });
+            }
+        }
+    }
+    // A transaction of unknown outcome that took effect was not refused for what it read.
+    for (revision, maker) in chain.iter().enumerate().skip(2) {
+        let maker = maker.filter(|&maker| plan.items[maker].response.is_none());
+        if let Some(item) = maker {
+            let lowest = store.lowest_read(&plan.items[item].call, revision as u64 - 1);
+            if lowest < revision as u64 {
+                reads.push(OldRead { item, revision: revision as u64, lowest });
             }
         }
     }
@@ -86,7 +108,7 @@ struct Placing<'p, 'a> {
     plan: &'p Plan<'a>,
     timeline: &'p Timeline,
     chain: &'p [Option<usize>],
-    reads: Vec<(usize, u64)>,
+    reads: Vec<OldRead>,
 }
 
 /// Why compactions cannot be placed.
@@ -172,11 +194,10 @@ impl<'a> Placing<'_, 'a> {
             let index = used.partition_point(|compaction| compaction.at < bound);
             (index < used.len()).then_some(first + index)
         };
-        for &(item, at) in &self.reads {
-            let Some(forbidding) = lowest_at_least(at + 1) else {
+        for &OldRead { item, revision: header, lowest } in &self.reads {
+            let Some(forbidding) = lowest_at_least(lowest + 1) else {
                 continue;
             };
-            let header = self.plan.items[item].revision;
             if self.chain[header as usize] == Some(item) {
                 graph.before(revision(header), forbidding);
                 continue;
@@ -258,7 +279,7 @@ impl<'a> Placing<'_, 'a> {
             return Err(Misfit::Refusal(refusal, violation));
         }
         let because = self.plan.items.get(node.because);
-        let reads = |index: usize| self.reads.iter().any(|(read, _)| *read == index);
+        let reads = |index: usize| self.reads.iter().any(|read| read.item == index);
         let is_compaction = compactions.contains(&late);
         Err(Misfit::Other(match because {
             Some(read) if is_compaction && reads(node.because) => {
@@ -281,7 +302,7 @@ impl<'a> Placing<'_, 'a> {
         let item = |node: usize| &self.plan.items[graph.nodes[node].item];
         for read in on_cycle(0..cycle.len()) {
             let index = graph.nodes[read].item;
-            let is_read = self.reads.iter().any(|(read, _)| *read == index);
+            let is_read = self.reads.iter().any(|read| read.item == index);
             let mut forbidding = on_cycle(compactions.clone());
             let edge = |compaction: &usize| graph.edges.contains(&(read, *compaction));
             if let (true, Some(compaction)) = (is_read, forbidding.find(edge)) {

@@ -33,7 +33,9 @@ struct Choice {
     /// So many of the candidates are still to be tried, from the last.
     left: usize,
     chosen: Option<usize>,
-    /// The earlier choices that had to do with what went wrong here.
+    /// Candidates that cannot have made the revision, as the store was.
+    rejected: Vec<usize>,
+    /// The earlier choices that had to do with what went wrong after this one.
     culprits: BTreeSet<usize>,
 }
 
@@ -106,7 +108,7 @@ impl<'p, 'a> Filling<'p, 'a> {
                 return Ok(Err(failure));
             }
         }
-        match compaction::check(self.plan, self.timeline, &self.chain, budget) {
+        match compaction::check(self.plan, self.timeline, &self.chain, &self.store, budget) {
             Ok(()) => Ok(Ok(())),
             Err(Stop::Invalid(violation)) => Ok(Err(Failure::Compaction(violation))),
             Err(stop) => Err(stop),
@@ -160,6 +162,7 @@ impl<'p, 'a> Filling<'p, 'a> {
             maybe,
             left,
             chosen: None,
+            rejected: Vec::new(),
             culprits: BTreeSet::new(),
         });
     }
@@ -178,9 +181,7 @@ impl<'p, 'a> Filling<'p, 'a> {
                 return Ok(self.observe(revision));
             }
             self.store.roll_back(revision - 1);
-            let plan = self.plan;
-            let culprits = self.culprits(revision - 1, &plan.items[candidate].call, last);
-            self.choices[last].culprits.extend(culprits);
+            self.choices[last].rejected.push(candidate);
         }
     }
 
@@ -308,13 +309,19 @@ impl<'p, 'a> Filling<'p, 'a> {
                 let all = self.choices.len();
                 let call = &plan.items[*item].call;
                 match mismatch.span {
-                    Some(span) => self.culprits_of_keys(*revision, &[span], all),
-                    None => self.culprits(*revision, call, all),
+                    Some(span) => {
+                        let seen = earliest_seen(call);
+                        self.culprits_of_keys(*revision, &[span], seen, all)
+                    }
+                    None => self.culprits(*revision, [call].into_iter(), all),
                 }
             }
             Failure::NoOwner { revision } => {
                 let choice = self.choices.pop().expect("a choice failed");
                 let mut culprits = choice.culprits;
+                let rejected = choice.rejected.iter().map(|&i| &plan.items[i].call);
+                let all = self.choices.len();
+                culprits.extend(self.culprits(*revision, rejected, all));
                 // Whoever is in use elsewhere might have made this revision.
                 for (index, earlier) in self.choices.iter().enumerate() {
                     if let Some(chosen) = earlier.chosen
@@ -331,31 +338,53 @@ impl<'p, 'a> Filling<'p, 'a> {
         }
     }
 
-    /// The first `limit` choices that may have changed what a call sees at a revision.
-    fn culprits(&self, revision: u64, call: &Call<'a>, limit: usize) -> BTreeSet<usize> {
-        let mut spans = Vec::new();
-        call.footprint(&mut |span, _| spans.push(span));
-        self.culprits_of_keys(revision, &spans, limit)
+    /// The first `limit` choices that may have changed what any of the calls sees at a revision.
+    fn culprits<'c>(
+        &self,
+        revision: u64,
+        calls: impl Iterator<Item = &'c Call<'a>>,
+        limit: usize,
+    ) -> BTreeSet<usize>
+    where
+        'a: 'c,
+    {
+        let (mut spans, mut seen) = (Vec::new(), u64::MAX);
+        for call in calls {
+            call.footprint(&mut |span, _| spans.push(span));
+            seen = seen.min(earliest_seen(call));
+        }
+        self.culprits_of_keys(revision, &spans, seen, limit)
     }
 
-    /// The first `limit` choices that may have changed any of these keys at a revision.
-    fn culprits_of_keys(&self, revision: u64, spans: &[Span], limit: usize) -> BTreeSet<usize> {
+    /// The first `limit` choices that may have changed any of these keys from revision `seen`, the
+    /// earliest that matters, up to `revision`, where something failed.
+    fn culprits_of_keys(
+        &self,
+        revision: u64,
+        spans: &[Span],
+        seen: u64,
+        limit: usize,
+    ) -> BTreeSet<usize> {
         let mut culprits = BTreeSet::new();
         if limit == 0 {
             return culprits;
         }
-        let mut concerned = vec![false; self.plan.keys.len()];
+        let mut concern = Concern::new(self.plan.keys.len());
+        let (failed, seen) = (revision, seen.min(revision));
         for span in spans {
-            concerned[span.from as usize..span.to as usize].fill(true);
+            concern.add(*span, |rank| self.clues.pinned_before(rank, seen, failed));
         }
         let mut choice = limit;
         let last = revision.min(self.chain.len() as u64 - 1);
         for revision in (2..=last).rev() {
+            if revision <= concern.lowest {
+                break;
+            }
             while choice > 0 && self.choices[choice - 1].revision > revision {
                 choice -= 1;
             }
             let is_choice = choice > 0 && self.choices[choice - 1].revision == revision;
-            if is_choice && self.may_concern(revision, &concerned) {
+            if is_choice && self.may_concern(choice - 1, &concern) {
                 culprits.insert(choice - 1);
             }
             let Some(maker) = self.chain[revision as usize] else {
@@ -363,25 +392,32 @@ impl<'p, 'a> Filling<'p, 'a> {
             };
             // A transaction that wrote a key of concern did so because of other keys.
             let call = &self.plan.items[maker].call;
-            if matches!(call, Call::Txn(_)) && writes_any(call, &concerned) {
+            if matches!(call, Call::Txn(_)) && concern.is_written(call, revision) {
                 call.footprint(&mut |span, _| {
-                    concerned[span.from as usize..span.to as usize].fill(true);
+                    concern.add(span, |rank| self.clues.pinned_before(rank, revision, failed));
                 });
             }
         }
         culprits
     }
 
-    /// Whether any possible maker of a revision writes a key of concern.
-    fn may_concern(&self, revision: u64, concerned: &[bool]) -> bool {
-        let deadline = self.timeline.deadline(revision).time;
-        let unknown = self.clues.candidates(self.plan, revision).iter().copied();
-        let unknown = unknown
-            .take_while(|&index| self.plan.items[index].invoked <= deadline)
-            .filter(|&index| self.is_eligible(index, revision));
+    /// Whether any possible maker of a choice's revision writes a key of concern.
+    fn may_concern(&self, choice: usize, concern: &Concern) -> bool {
+        let Choice { revision, chosen, .. } = self.choices[choice];
+        let writes = |index: usize| concern.is_written(&self.plan.items[index].call, revision);
+        if chosen.is_some_and(writes) {
+            return true;
+        }
         let maybe = self.plan.observers_at(revision).iter();
-        let maybe = maybe.filter(|observer| observer.2).map(|observer| observer.1);
-        unknown.chain(maybe).any(|index| writes_any(&self.plan.items[index].call, concerned))
+        if maybe.filter(|observer| observer.2).any(|observer| writes(observer.1)) {
+            return true;
+        }
+        let deadline = self.timeline.deadline(revision).time;
+        let in_time = |index: &usize| self.plan.items[*index].invoked <= deadline;
+        concern.ranks_at(revision).any(|rank| {
+            let writers = self.clues.writers[rank as usize].iter().copied();
+            writers.take_while(in_time).any(|index| self.is_eligible(index, revision))
+        })
     }
 
     /// Keeps the sentence about the furthest failure.
@@ -424,10 +460,49 @@ impl<'p, 'a> Filling<'p, 'a> {
     }
 }
 
-fn writes_any(call: &Call<'_>, concerned: &[bool]) -> bool {
-    let mut any = false;
-    call.footprint(&mut |span, writes| {
-        any |= writes && span.ranks().any(|rank| concerned[rank as usize]);
-    });
-    any
+/// The earliest revision that a call asks for; the highest number for none.
+fn earliest_seen(call: &Call<'_>) -> u64 {
+    let mut earliest = u64::MAX;
+    call.asked_revisions(&mut |at| earliest = earliest.min(at));
+    earliest
+}
+
+/// The keys that a contradiction has to do with, each down to the revision where an answer shows
+/// it in full: what made earlier revisions does not matter to it.
+struct Concern {
+    /// By rank; the highest number for keys of no concern.
+    down_to: Vec<u64>,
+    ranks: Vec<u32>,
+    lowest: u64,
+}
+
+impl Concern {
+    fn new(keys: usize) -> Self {
+        Self { down_to: vec![u64::MAX; keys], ranks: Vec::new(), lowest: u64::MAX }
+    }
+
+    fn add(&mut self, span: Span, down_to: impl Fn(u32) -> u64) {
+        for rank in span.ranks() {
+            let known = &mut self.down_to[rank as usize];
+            if *known == u64::MAX {
+                *known = down_to(rank);
+                self.lowest = self.lowest.min(*known);
+                self.ranks.push(rank);
+            }
+        }
+    }
+
+    /// The keys whose state after a revision is of concern.
+    fn ranks_at(&self, revision: u64) -> impl Iterator<Item = u32> + '_ {
+        let ranks = self.ranks.iter().copied();
+        ranks.filter(move |&rank| self.down_to[rank as usize] < revision)
+    }
+
+    fn is_written(&self, call: &Call<'_>, revision: u64) -> bool {
+        let mut any = false;
+        call.footprint(&mut |span, writes| {
+            any |= writes && span.ranks().any(|rank| self.down_to[rank as usize] < revision);
+        });
+        any
+    }
 }

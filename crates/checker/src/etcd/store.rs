@@ -284,6 +284,25 @@ impl<'p, 'a> Store<'p, 'a> {
         Ok(())
     }
 
+    /// The lowest revision that a call asks for in the branch that it takes at revision `base`;
+    /// the highest number for none.
+    pub(super) fn lowest_read(&self, call: &Call<'a>, base: u64) -> u64 {
+        match call {
+            Call::Range(_, range) => {
+                let at = range.at.filter(|at| at.0 != 0);
+                at.map_or(u64::MAX, |at| at.0)
+            }
+            Call::Txn(txn) => {
+                let mut compares = txn.compares.iter();
+                let succeeded = compares.all(|(span, compare)| self.holds(*span, compare, base));
+                let branch = if succeeded { &txn.then } else { &txn.or_else };
+                let lowest = branch.iter().map(|call| self.lowest_read(call, base)).min();
+                lowest.unwrap_or(u64::MAX)
+            }
+            Call::Put(..) | Call::Delete(..) | Call::Other => u64::MAX,
+        }
+    }
+
     fn holds(&self, span: Span, compare: &Compare, revision: u64) -> bool {
         let mut exists = false;
         for rank in span.ranks() {

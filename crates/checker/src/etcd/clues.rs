@@ -11,6 +11,8 @@ use super::plan::Plan;
 
 /// What answers say about the revisions that nobody acknowledged.
 pub(super) struct Clues<'a> {
+    /// The revisions that nobody acknowledged, in order.
+    gaps: Vec<u64>,
     /// Keys that answers show as written by such a revision.
     pub(super) shown: BTreeMap<u64, Vec<(usize, &'a KeyValue)>>,
     /// Keys that answers show as created by such a revision.
@@ -39,7 +41,9 @@ pub(super) struct Clues<'a> {
 
 impl<'a> Clues<'a> {
     pub(super) fn of(plan: &Plan<'a>) -> Self {
+        let is_gap = |revision: &u64| plan.owner[*revision as usize].is_none();
         let mut clues = Self {
+            gaps: (2..=plan.top).filter(is_gap).collect(),
             shown: BTreeMap::new(),
             created: BTreeMap::new(),
             untouched: vec![Intervals::default(); plan.keys.len()],
@@ -53,8 +57,7 @@ impl<'a> Clues<'a> {
             class: BTreeMap::new(),
             members: Vec::new(),
         };
-        let gaps = (2..=plan.top).any(|revision| plan.owner[revision as usize].is_none());
-        if !gaps {
+        if clues.gaps.is_empty() {
             return clues;
         }
         for (index, item) in plan.items.iter().enumerate() {
@@ -115,7 +118,7 @@ impl<'a> Clues<'a> {
         let before = state.saturating_sub(1);
         match (op, response) {
             (EtcdOp::Put(put), EtcdResponse::Put(answer)) => match &answer.prev_kv {
-                Some(Some(kv)) => self.read_kv(plan, index, kv, before),
+                Some(Some(kv)) => self.read_kvs(plan, index, [kv].into_iter(), before),
                 Some(None) if put.prev_kv && is_exact => {
                     self.read_absence(plan, index, &put.key, before)
                 }
@@ -127,14 +130,10 @@ impl<'a> Clues<'a> {
                 if is_one_key && is_exact && answer.count == Some(0) {
                     self.read_absence(plan, index, &range.key, at);
                 }
-                for kv in answer.kvs.iter().flatten() {
-                    self.read_kv(plan, index, kv, at);
-                }
+                self.read_kvs(plan, index, answer.kvs.iter().flatten(), at);
             }
             (EtcdOp::DeleteRange(_), EtcdResponse::DeleteRange(answer)) => {
-                for kv in answer.prev_kvs.iter().flatten() {
-                    self.read_kv(plan, index, kv, before);
-                }
+                self.read_kvs(plan, index, answer.prev_kvs.iter().flatten(), before);
             }
             (EtcdOp::Txn(txn), EtcdResponse::Txn(answer)) => {
                 let branch = match answer.succeeded {
@@ -157,21 +156,46 @@ impl<'a> Clues<'a> {
         }
     }
 
-    fn read_kv(&mut self, plan: &Plan<'a>, index: usize, kv: &'a KeyValue, state: u64) {
-        let (Some(modified), Some(rank)) = (kv.modified, plan.rank(&kv.key)) else {
+    fn read_kvs(
+        &mut self,
+        plan: &Plan<'a>,
+        index: usize,
+        kvs: impl Iterator<Item = &'a KeyValue>,
+        state: u64,
+    ) {
+        // Answers mostly come by key, so that the next key has the next rank.
+        let mut next = 0;
+        for kv in kvs {
+            let is_next = plan.keys.get(next as usize) == Some(&&kv.key);
+            let rank = if is_next { Some(next) } else { plan.rank(&kv.key) };
+            if let Some(rank) = rank {
+                next = rank + 1;
+                self.read_kv(plan, index, kv, rank, state);
+            }
+        }
+    }
+
+    fn read_kv(&mut self, plan: &Plan<'a>, index: usize, kv: &'a KeyValue, rank: u32, state: u64) {
+        let Some(modified) = kv.modified else {
             return;
         };
         let modified = modified.0;
         if plan.owner.get(modified as usize) == Some(&None) {
             self.shown.entry(modified).or_default().push((index, kv));
         }
-        self.untouched[rank as usize].add(modified, state);
-        self.written[rank as usize].push(modified);
         let in_full = kv.value.is_some() && kv.create.is_some() && kv.version.is_some();
         let is_keys_only = kv.value.as_ref().is_some_and(|value| value.is_empty());
         if modified <= state && in_full && !is_keys_only {
             self.pinned[rank as usize].push((state, plan.items[index].revision));
         }
+        // Where every revision has an owner, there is nothing to tell.
+        let first = kv.create.map_or(modified, |create| create.0.min(modified));
+        let gaps_before = |revision: u64| self.gaps.partition_point(|&gap| gap < revision);
+        if gaps_before(first) == gaps_before(state + 1) {
+            return;
+        }
+        self.untouched[rank as usize].add(modified, state);
+        self.written[rank as usize].push(modified);
         let Some(create) = kv.create.map(|create| create.0).filter(|&c| c <= modified) else {
             return;
         };

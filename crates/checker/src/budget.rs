@@ -74,13 +74,19 @@ impl<'a> Budget<'a> {
 
     /// Takes one step.
     pub(crate) fn step(&mut self) -> Result<(), Exhausted> {
+        self.spend(1)
+    }
+
+    /// Takes so many steps at once.
+    pub(crate) fn spend(&mut self, steps: u64) -> Result<(), Exhausted> {
         /// Between two questions to the caller's clock, which costs more than a step.
         const STEPS_PER_QUESTION: u64 = 1024;
-        self.steps += 1;
+        let before = self.steps;
+        self.steps += steps;
         if self.steps > self.limit {
             return Err(Exhausted::Steps(self.limit));
         }
-        if self.steps.is_multiple_of(STEPS_PER_QUESTION)
+        if before / STEPS_PER_QUESTION != self.steps / STEPS_PER_QUESTION
             && self.options.out_of_time.is_some_and(|asked| asked())
         {
             return Err(Exhausted::Time);

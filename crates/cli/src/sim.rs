@@ -158,6 +158,7 @@ pub(crate) fn program() -> Program {
 pub(crate) fn exit_of(kind: FailureKind) -> Exit {
     match kind {
         FailureKind::Liveness => Exit::Liveness,
+        FailureKind::Undecided => Exit::Undecided,
         FailureKind::Invariant | FailureKind::History | FailureKind::Panic | FailureKind::Storm => {
             Exit::Violation
         }

@@ -8,6 +8,7 @@
 //! nothing. Of equal ones the first that was invoked stands for all: it can do what the others
 //! can.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::clues::Clues;
@@ -50,6 +51,8 @@ pub(super) struct Filling<'p, 'a> {
     choices: Vec<Choice>,
     /// How many operations of each class are in use.
     used: Vec<usize>,
+    /// Candidates looked at since the budget was last asked.
+    looks: Cell<u64>,
     /// The sentence about the furthest failure so far, and its revision.
     furthest: Option<(u64, Violation)>,
 }
@@ -71,6 +74,7 @@ impl<'p, 'a> Filling<'p, 'a> {
             chain: vec![None; 2],
             choices: Vec::new(),
             used,
+            looks: Cell::new(0),
             furthest: None,
         };
         filling.run(budget)
@@ -175,7 +179,8 @@ impl<'p, 'a> Filling<'p, 'a> {
             let Some(candidate) = self.next_candidate() else {
                 return Ok(Err(Failure::NoOwner { revision }));
             };
-            budget.step().map_err(|limit| self.exhausted(&limit.to_string()))?;
+            let steps = 1 + self.looks.take();
+            budget.spend(steps).map_err(|limit| self.exhausted(&limit.to_string()))?;
             if self.try_candidate(revision, candidate) {
                 self.choose(candidate);
                 return Ok(self.observe(revision));
@@ -205,6 +210,7 @@ impl<'p, 'a> Filling<'p, 'a> {
     /// Whether an unknown operation may have made a revision, by all that does not depend on
     /// choices.
     fn is_eligible(&self, index: usize, revision: u64) -> bool {
+        self.looks.set(self.looks.get() + 1);
         if self.clues.reserved.get(&index).is_some_and(|for_revision| *for_revision != revision) {
             return false;
         }

@@ -1,6 +1,6 @@
 //! What a campaign found, put together in the order of its seeds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -178,16 +178,16 @@ impl Report {
         self.scenarios.iter().map(ScenarioReport::empty_runs).sum()
     }
 
-    /// Whether something other than liveness failed.
+    /// Whether something certainly went wrong, rather than late or undecided.
     pub fn has_safety_violation(&self) -> bool {
-        self.failures.iter().any(|found| found.failure.kind != FailureKind::Liveness)
+        let certain = |kind| !matches!(kind, FailureKind::Liveness | FailureKind::Undecided);
+        self.failures.iter().any(|found| certain(found.failure.kind))
     }
 
     /// The summary line of the JSON format.
     pub fn to_json(&self) -> Value {
-        let unreached = self.scenarios.iter().flat_map(|scenario| {
-            scenario.unreached.iter().map(|mark| format!("{}: {mark}", scenario.name))
-        });
+        let unreached: BTreeSet<&String> =
+            self.scenarios.iter().flat_map(|scenario| &scenario.unreached).collect();
         json!({
             "summary": true,
             "seeds": self.seeds,
@@ -199,7 +199,7 @@ impl Report {
             "cpu_ns": nanos(self.cpu),
             "faults": self.faults,
             "reached": self.reached,
-            "unreached": unreached.collect::<Vec<String>>(),
+            "unreached": unreached,
             "from": self.from,
             "empty": self.empty_runs(),
             "compared": self.compared,

@@ -94,6 +94,8 @@ pub enum FailureKind {
     Storm,
     /// The cluster did not become whole again.
     Liveness,
+    /// The history could not be judged within the checker's limits.
+    Undecided,
 }
 
 impl fmt::Display for Failure {
@@ -116,26 +118,29 @@ pub fn run(schedule: &Arc<Schedule>, options: RunOptions) -> Result<Outcome, Str
     let failure = match lived {
         Ok(Ok(())) => None,
         Ok(Err(stop)) => Some(from_stop(&world, stop)),
-        Err(panic) => Some(Failure {
-            kind: FailureKind::Panic,
-            violation: "Panic".to_owned(),
-            statement: "no input makes a member panic".to_owned(),
-            message: panic,
-            at: world.now(),
-            step: world.steps(),
-        }),
+        Err(panic) => Some(from_panic(panic, world.now(), world.steps())),
     };
+    let failure = failure.or_else(|| {
+        let looked = panics::catch(|| not_live(&world, schedule).or_else(|| final_check(&world)));
+        looked.unwrap_or_else(|panic| Some(from_panic(panic, world.now(), world.steps())))
+    });
     Ok(conclude(world, failure, schedule))
 }
 
+fn from_panic(panic: String, at: WorldTime, step: u64) -> Failure {
+    Failure {
+        kind: FailureKind::Panic,
+        violation: "Panic".to_owned(),
+        statement: "no input makes a member, a check or the simulator panic".to_owned(),
+        message: panic,
+        at,
+        step,
+    }
+}
+
 fn build(schedule: &Arc<Schedule>) -> Result<World<Cluster>, String> {
+    schedule.check()?;
     let members = schedule.cluster.members as usize;
-    if members == 0 {
-        return Err("a cluster needs at least one member".to_owned());
-    }
-    if schedule.clocks.len() > members {
-        return Err(format!("there are {} clocks for {members} members", schedule.clocks.len()));
-    }
     let asked = schedule.clients.iter().flat_map(|client| &client.operations);
     if let Some(operation) = asked.into_iter().find(|operation| operation.member.index() >= members)
     {
@@ -237,7 +242,7 @@ fn from_stop(world: &World<Cluster>, stop: Stopped) -> Failure {
         Stop::EventBudget { budget, at } => Failure {
             kind: FailureKind::Storm,
             violation: "EventBudget".to_owned(),
-            statement: "a run ends".to_owned(),
+            statement: "a run ends within its event budget".to_owned(),
             message: format!("{budget} steps were not enough: a message storm or an endless loop"),
             at,
             step: world.steps(),
@@ -245,21 +250,21 @@ fn from_stop(world: &World<Cluster>, stop: Stopped) -> Failure {
     }
 }
 
+fn not_live(world: &World<Cluster>, schedule: &Schedule) -> Option<Failure> {
+    let missing = not_whole(world)?;
+    Some(Failure {
+        kind: FailureKind::Liveness,
+        violation: "Liveness".to_owned(),
+        statement: "once the faults are over, every member serves every kind of request, and \
+                    all reach the same state, within a bound"
+            .to_owned(),
+        message: format!("after {} without faults, {missing}", schedule.phases.live_within),
+        at: world.now(),
+        step: world.steps(),
+    })
+}
+
 fn conclude(mut world: World<Cluster>, failure: Option<Failure>, schedule: &Schedule) -> Outcome {
-    let failure = failure.or_else(|| {
-        let missing = not_whole(&world)?;
-        Some(Failure {
-            kind: FailureKind::Liveness,
-            violation: "Liveness".to_owned(),
-            statement: "once the faults are over, every member serves every kind of request, and \
-                        all reach the same state, within a bound"
-                .to_owned(),
-            message: format!("after {} without faults, {missing}", schedule.phases.live_within),
-            at: world.now(),
-            step: world.steps(),
-        })
-    });
-    let failure = failure.or_else(|| final_check(&world));
     let mut outcome = Outcome {
         failure,
         trace_hash: world.trace_hash(),
@@ -276,11 +281,15 @@ fn conclude(mut world: World<Cluster>, failure: Option<Failure>, schedule: &Sche
         history: world.into_system().into_history(),
     };
     outcome.empty = missed_floor(schedule, &outcome);
-    if outcome.failure.as_ref().is_none_or(|failure| failure.kind == FailureKind::Liveness)
-        && let Some(failure) = judge(&outcome)
-    {
-        // A wrong answer weighs more than a late one.
-        outcome.failure = Some(failure);
+    if outcome.failure.as_ref().is_none_or(|failure| failure.kind == FailureKind::Liveness) {
+        let end = (WorldTime::ZERO + outcome.lived, outcome.events);
+        let judged = panics::catch(|| judge(&outcome));
+        let judged = judged.unwrap_or_else(|panic| Some(from_panic(panic, end.0, end.1)));
+        // A wrong answer weighs more than a late one, and that more than none.
+        let undecided = |failure: &Failure| failure.kind == FailureKind::Undecided;
+        if outcome.failure.is_none() || judged.as_ref().is_some_and(|failure| !undecided(failure)) {
+            outcome.failure = judged.or(outcome.failure);
+        }
     }
     outcome
 }
@@ -314,13 +323,17 @@ fn final_check(world: &World<Cluster>) -> Option<Failure> {
 /// Judges the clients' history.
 fn judge(outcome: &Outcome) -> Option<Failure> {
     let report = quorate_checker::check(&outcome.history, &CheckOptions::default());
-    let (violation, message) = match report.verdict {
+    let (kind, violation, message) = match report.verdict {
         Verdict::Valid => return None,
-        Verdict::Invalid(finding) => (finding.guarantee.to_string(), finding.message),
-        Verdict::Unknown { reason } => ("UndecidedHistory".to_owned(), reason.to_string()),
+        Verdict::Invalid(finding) => {
+            (FailureKind::History, finding.guarantee.to_string(), finding.message)
+        }
+        Verdict::Unknown { reason } => {
+            (FailureKind::Undecided, "UndecidedHistory".to_owned(), reason)
+        }
     };
     Some(Failure {
-        kind: FailureKind::History,
+        kind,
         violation,
         statement: "the clients' history is one that a single, correct store may give".to_owned(),
         message,

@@ -162,3 +162,22 @@ fn operations_whose_answer_is_lost_have_an_unknown_outcome() {
         .filter(|event| matches!(event.kind, EventKind::Operation { step: Step::Info(_), .. }));
     assert_eq!(unknown.count() as u64, outcome.operations.unknown);
 }
+
+#[test]
+fn a_schedule_that_somebody_wrote_is_bounded() {
+    type Change = fn(&mut Schedule);
+    let refused: [(Change, &str); 6] = [
+        (|schedule| schedule.cluster.members = 40_000_000, "1 to 99 members"),
+        (|schedule| schedule.cluster.members = 0, "1 to 99 members"),
+        (|schedule| schedule.cluster.heartbeat = Nanos::ZERO, "heartbeat_ns"),
+        (|schedule| schedule.cluster.wal_segment_bytes = 1, "log files of 1 bytes"),
+        (|schedule| schedule.scenario = "../../elsewhere".to_owned(), "no scenario's name"),
+        (|schedule| schedule.clocks = vec![Default::default(); 4], "4 clocks for 3 members"),
+    ];
+    for (change, says) in refused {
+        let mut schedule = quiet();
+        change(&mut schedule);
+        let error = run(&Arc::new(schedule), RunOptions::default()).expect_err(says);
+        assert!(error.contains(says), "{error}");
+    }
+}

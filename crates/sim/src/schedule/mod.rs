@@ -54,6 +54,57 @@ pub struct Schedule {
     pub faults: Vec<ScheduledFault>,
 }
 
+impl Schedule {
+    /// Checks that it describes a cluster that can be run, whoever wrote it.
+    ///
+    /// # Errors
+    /// What is impossible, and what would be possible.
+    pub fn check(&self) -> Result<(), String> {
+        let plan = &self.cluster;
+        let name = &self.scenario;
+        // A folder is named after it.
+        let strays = |letter: char| letter.is_control() || matches!(letter, '/' | '\\');
+        if name.is_empty() || name.starts_with('.') || name.contains(strays) {
+            return Err(format!(
+                "'{name}' is no scenario's name: use letters, digits, '-' and '_'"
+            ));
+        }
+        if !(1..=99).contains(&plan.members) || self.clients.len() > 999 {
+            let clients = self.clients.len();
+            return Err(format!(
+                "{} members and {clients} clients are no cluster: 1 to 99 members and at most 999 \
+                 clients make one",
+                plan.members
+            ));
+        }
+        if self.clocks.len() > plan.members as usize {
+            return Err(format!(
+                "there are {} clocks for {} members: one a member is enough",
+                self.clocks.len(),
+                plan.members
+            ));
+        }
+        for (name, time) in [
+            ("election_timeout_ns", plan.election_timeout),
+            ("heartbeat_ns", plan.heartbeat),
+            ("request_timeout_ns", plan.request_timeout),
+            ("read_retry_ns", plan.read_retry),
+            ("client_timeout_ns", plan.client_timeout),
+        ] {
+            if time < Nanos::from_micros(1) {
+                return Err(format!("{name} of {time} leaves no time at all: give at least 1000"));
+            }
+        }
+        if !(4096..=1 << 30).contains(&plan.wal_segment_bytes) {
+            return Err(format!(
+                "log files of {} bytes are impossible: give 4096 to 1073741824",
+                plan.wal_segment_bytes
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The cluster and its limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -126,7 +126,7 @@ impl Shrinker {
         let ended_there = match self.failure.kind {
             FailureKind::Invariant | FailureKind::Panic | FailureKind::Storm => true,
             // They show only at the end.
-            FailureKind::History | FailureKind::Liveness => false,
+            FailureKind::History | FailureKind::Liveness | FailureKind::Undecided => false,
         };
         if ended_there {
             self.attempt_with(|schedule| {

@@ -127,6 +127,17 @@ pub fn run(schedule: &Arc<Schedule>, options: RunOptions) -> Result<Outcome, Str
     Ok(conclude(world, failure, schedule))
 }
 
+fn from_violation(violation: Violation, at: WorldTime, step: u64) -> Failure {
+    Failure {
+        kind: FailureKind::Invariant,
+        violation: violation.invariant.to_owned(),
+        statement: invariants::statement(violation.invariant).to_owned(),
+        message: violation.message,
+        at,
+        step,
+    }
+}
+
 fn from_panic(panic: String, at: WorldTime, step: u64) -> Failure {
     Failure {
         kind: FailureKind::Panic,
@@ -231,14 +242,7 @@ fn not_whole(world: &World<Cluster>) -> Option<String> {
 
 fn from_stop(world: &World<Cluster>, stop: Stopped) -> Failure {
     match stop {
-        Stop::Violation { step, violation } => Failure {
-            kind: FailureKind::Invariant,
-            violation: violation.invariant.to_owned(),
-            statement: invariants::statement(violation.invariant).to_owned(),
-            message: violation.message,
-            at: step.time,
-            step: step.index,
-        },
+        Stop::Violation { step, violation } => from_violation(violation, step.time, step.index),
         Stop::EventBudget { budget, at } => Failure {
             kind: FailureKind::Storm,
             violation: "EventBudget".to_owned(),
@@ -310,14 +314,7 @@ fn missed_floor(schedule: &Schedule, outcome: &Outcome) -> Option<&'static str> 
 /// Full scans, too dear for every step.
 fn final_check(world: &World<Cluster>) -> Option<Failure> {
     let violation = world.system().invariants().at_end(&world.view()).err()?;
-    Some(Failure {
-        kind: FailureKind::Invariant,
-        violation: violation.invariant.to_owned(),
-        statement: invariants::statement(violation.invariant).to_owned(),
-        message: violation.message,
-        at: world.now(),
-        step: world.steps(),
-    })
+    Some(from_violation(violation, world.now(), world.steps()))
 }
 
 /// Judges the clients' history.

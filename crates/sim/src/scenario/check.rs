@@ -1,8 +1,9 @@
 //! What has to fit together in a scenario, so that every schedule drawn from it is a possible one.
 
-use super::quantity::{Bytes, Ppm, Within};
+use super::quantity::{Ppm, Within};
 use super::spec::Spec;
 use crate::engine::Nanos;
+use crate::schedule::{LEAST_TIME, WAL_SEGMENT_BYTES};
 
 /// What is wrong, with which value.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ fn check_cluster(spec: &Spec) -> Result<(), Misfit> {
             format!("give 1 to {MOST_CLIENTS}"),
         );
     }
-    if cluster.heartbeat == Nanos::ZERO {
+    if cluster.heartbeat < LEAST_TIME {
         return misfit("cluster.heartbeat", "heartbeats without a pause", "give at least 1ms");
     }
     let timeout = cluster.election_timeout.least;
@@ -76,16 +77,17 @@ fn check_cluster(spec: &Spec) -> Result<(), Misfit> {
         ("read_retry", cluster.read_retry),
         ("client_timeout", cluster.client_timeout),
     ] {
-        if time == Nanos::ZERO {
+        if time < LEAST_TIME {
             let path = format!("cluster.{name}");
             return misfit(&path, format!("{name} is no time at all"), "give at least 1ms");
         }
     }
-    if cluster.wal_segment.least < Bytes(4 << 10) {
+    let sizes = [cluster.wal_segment.least, cluster.wal_segment.most];
+    if sizes.iter().any(|size| !WAL_SEGMENT_BYTES.contains(&size.0)) {
         return misfit(
             "cluster.wal_segment",
-            "a log file holds at least a few records",
-            "give at least 4KiB",
+            "a log file holds at least a few records, and at most 1 GiB",
+            "give at least 4KiB, and at most 1024MiB",
         );
     }
     Ok(())

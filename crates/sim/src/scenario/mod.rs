@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::document::{self, DocumentError};
 use crate::files;
+use crate::schedule::is_name;
 
 pub(crate) use quantity::{Ppm, Within};
 pub(crate) use spec::{
@@ -119,7 +120,13 @@ impl Scenario {
             document::error_at(file, text, &misfit.path, misfit.what, misfit.remedy)
         })?;
         let stem = Path::new(file).file_stem().unwrap_or_default();
-        Ok(Scenario { name: stem.to_string_lossy().into_owned(), spec })
+        let name = stem.to_string_lossy().into_owned();
+        if !is_name(&name) {
+            let what = format!("'{name}' is no scenario's name");
+            let remedy = "name the file with letters, digits, '-' and '_'".to_owned();
+            return Err(document::error_at(file, text, "about", what, remedy).into());
+        }
+        Ok(Scenario { name, spec })
     }
 
     /// Its name.

@@ -101,6 +101,8 @@ fn every_limit_of_a_value_is_checked() {
         ("[faults.crash]\ncount = 5000\ndown = '1s'", "at most 1000"),
         ("[faults.crash]\ndown = '1s'", "'count' is missing"),
         ("[faults.clock_jump]\ncount = 1\nby = '10min'", "at most 500s"),
+        ("[cluster]\nwal_segment = '2000MiB'", "at most 1024MiB"),
+        ("[cluster]\nread_retry = '0us'", "no time at all"),
         ("[swarm]\nintensity = []", "the list is empty"),
     ] {
         let text = format!("about = ''\n{text}");
@@ -112,4 +114,10 @@ fn every_limit_of_a_value_is_checked() {
     let none: String = none.split_whitespace().map(|name| format!("{name} = 0\n")).collect();
     let error = refused(&format!("about = ''\n[workload.weights]\n{none}"));
     assert!(error.contains("all weights are 0"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_named_like_no_folder_is_refused() {
+    let error = Scenario::read(".hidden.toml", "about = 'x'").expect_err("no name");
+    assert!(error.to_string().contains("'.hidden' is no scenario's name"), "{error}");
 }

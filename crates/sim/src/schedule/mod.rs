@@ -18,6 +18,11 @@ pub use operation::{Action, Key, OperationError, PlannedOperation, Value};
 /// The version of the schedule's form. A change of meaning raises it.
 pub const FORMAT: u32 = 1;
 
+/// The shortest time that a time-out, a heartbeat or a retry may take.
+pub(crate) const LEAST_TIME: Nanos = Nanos::from_micros(1);
+/// The sizes that a log file may have, in bytes.
+pub(crate) const WAL_SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 4 << 10..=1 << 30;
+
 /// One run, explicitly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +59,12 @@ pub struct Schedule {
     pub faults: Vec<ScheduledFault>,
 }
 
+/// Whether a scenario may be called so: folders are named after it.
+pub(crate) fn is_name(name: &str) -> bool {
+    let strays = |letter: char| letter.is_control() || matches!(letter, '/' | '\\');
+    !name.is_empty() && !name.starts_with('.') && !name.contains(strays)
+}
+
 impl Schedule {
     /// Checks that it describes a cluster that can be run, whoever wrote it.
     ///
@@ -62,9 +73,7 @@ impl Schedule {
     pub fn check(&self) -> Result<(), String> {
         let plan = &self.cluster;
         let name = &self.scenario;
-        // A folder is named after it.
-        let strays = |letter: char| letter.is_control() || matches!(letter, '/' | '\\');
-        if name.is_empty() || name.starts_with('.') || name.contains(strays) {
+        if !is_name(name) {
             return Err(format!(
                 "'{name}' is no scenario's name: use letters, digits, '-' and '_'"
             ));
@@ -91,11 +100,11 @@ impl Schedule {
             ("read_retry_ns", plan.read_retry),
             ("client_timeout_ns", plan.client_timeout),
         ] {
-            if time < Nanos::from_micros(1) {
+            if time < LEAST_TIME {
                 return Err(format!("{name} of {time} leaves no time at all: give at least 1000"));
             }
         }
-        if !(4096..=1 << 30).contains(&plan.wal_segment_bytes) {
+        if !WAL_SEGMENT_BYTES.contains(&plan.wal_segment_bytes) {
             return Err(format!(
                 "log files of {} bytes are impossible: give 4096 to 1073741824",
                 plan.wal_segment_bytes

@@ -25,23 +25,35 @@
 //! which section numbers are quoted as §5.2 and so on; Ongaro's dissertation (2014), quoted as
 //! *dissertation 6.4*.
 
+mod change;
+mod configuration;
 mod election;
 mod io;
 mod log;
+mod membership;
 mod message;
 mod progress;
 pub mod quorum;
 mod raft;
 mod read;
 mod replication;
+mod snapshot;
+mod transfer;
 mod types;
 mod view;
+mod votes;
 
+pub use configuration::{
+    Change, ChangeError, Configuration, MembershipChange, Snapshot, Transition,
+};
 pub use log::Log;
-pub use message::{AppendOutcome, Body, Effect, EntryMeta, EntryRange, Event, Message, TimerKind};
-pub use progress::{Progress, ProgressState};
+pub use membership::Membership;
+pub use message::{
+    AppendOutcome, Body, DropReason, Effect, EntryMeta, EntryRange, Event, Message, TimerKind,
+};
+pub use progress::{Inflight, Progress, ProgressState, Window};
 pub use raft::{InvalidState, Options, Raft, Restored};
-pub use types::{HardState, IoId, LogIndex, NodeId, ReadId, Term};
+pub use types::{HardState, IoId, LogIndex, NodeId, ReadId, Round, Term};
 pub use view::{ProtocolView, Role};
 
 #[cfg(test)]

@@ -14,11 +14,34 @@ pub enum ProgressState {
         waiting: bool,
     },
     /// The logs agree up to `next - 1` as far as is known: messages are sent one after another
-    /// without waiting. Holds the last index of each message that is not answered yet.
+    /// without waiting.
     Replicate {
-        /// Last indexes of the messages under way, in order.
-        inflight: VecDeque<LogIndex>,
+        /// What is under way.
+        inflight: Inflight,
     },
+    /// The follower needs entries that are forgotten: it gets a snapshot, and nothing else until
+    /// that has arrived or failed.
+    Snapshot {
+        /// The snapshot's index.
+        index: LogIndex,
+    },
+}
+
+/// The messages with entries that are under way to one follower.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Inflight {
+    /// The last index of each, and its payload bytes; in order.
+    messages: VecDeque<(LogIndex, u64)>,
+    bytes: u64,
+}
+
+/// How much may be under way to one follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Messages with entries, at most.
+    pub messages: usize,
+    /// Payload bytes, at most, unless a single message has more.
+    pub bytes: u64,
 }
 
 /// A follower as its leader sees it.
@@ -35,10 +58,57 @@ pub struct Progress {
     pub state: ProgressState,
     /// Highest confirmation round that it answered.
     pub confirmed_round: u64,
+    /// Something was heard from it since the leader last looked whether it has a quorum.
+    pub active: bool,
+    /// The commit index that it was told, if that message arrived.
+    pub told: LogIndex,
+}
+
+impl Inflight {
+    /// Messages under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Payload bytes under way.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn is_full(&self, window: Window) -> bool {
+        self.messages.len() >= window.messages
+            || (self.bytes >= window.bytes && !self.messages.is_empty())
+    }
+
+    fn push(&mut self, last: LogIndex, bytes: u64) {
+        self.messages.push_back((last, bytes));
+        self.bytes += bytes;
+    }
+
+    fn pop(&mut self) {
+        if let Some((_, bytes)) = self.messages.pop_front() {
+            self.bytes -= bytes;
+        }
+    }
+
+    /// Everything up to `matched` has arrived.
+    fn arrived(&mut self, matched: LogIndex) {
+        while self.messages.front().is_some_and(|&(last, _)| last <= matched) {
+            self.pop();
+        }
+    }
 }
 
 impl Progress {
-    /// A follower of whom a new leader knows nothing: its guess is that the logs are equal.
+    /// A follower of whom its leader knows nothing: the guess is that the logs are equal.
     #[must_use]
     pub fn new(id: NodeId, last_index: LogIndex) -> Progress {
         Progress {
@@ -47,46 +117,54 @@ impl Progress {
             next: last_index.next(),
             state: ProgressState::Probe { waiting: false },
             confirmed_round: 0,
+            // It is given until the next look to answer.
+            active: true,
+            told: LogIndex::ZERO,
         }
     }
 
     /// Whether an append message may be sent now.
     #[must_use]
-    pub fn may_send(&self, max_inflight: usize) -> bool {
+    pub fn may_send(&self, window: Window) -> bool {
         match &self.state {
             ProgressState::Probe { waiting } => !waiting,
-            ProgressState::Replicate { inflight } => inflight.len() < max_inflight,
+            ProgressState::Replicate { inflight } => !inflight.is_full(window),
+            ProgressState::Snapshot { .. } => false,
         }
     }
 
-    /// Notes that `count` entries from `next` on were sent.
-    pub fn sent(&mut self, count: u64) {
+    /// Notes that `count` entries from `next` on were sent, with `bytes` of payload.
+    pub fn sent(&mut self, count: u64, bytes: u64) {
         match &mut self.state {
             ProgressState::Probe { waiting } => *waiting = true,
             ProgressState::Replicate { inflight } if count > 0 => {
                 self.next = LogIndex(self.next.0 + count);
-                inflight.push_back(self.next.previous());
+                inflight.push(self.next.previous(), bytes);
             }
-            ProgressState::Replicate { .. } => {}
+            ProgressState::Replicate { .. } | ProgressState::Snapshot { .. } => {}
         }
     }
 
-    /// The follower holds everything up to `matched`. Says whether that was news.
-    pub fn accepted(&mut self, matched: LogIndex) -> bool {
+    /// Notes that the snapshot of `index` was sent.
+    pub fn sent_snapshot(&mut self, index: LogIndex) {
+        self.state = ProgressState::Snapshot { index };
+    }
+
+    /// The follower holds everything up to `matched`. `base` is the last entry that its leader has
+    /// forgotten. Says whether that was news.
+    pub fn accepted(&mut self, matched: LogIndex, base: LogIndex) -> bool {
         let news = matched > self.matched;
         self.matched = self.matched.max(matched);
         self.next = self.next.max(matched.next());
         match &mut self.state {
-            ProgressState::Probe { .. } => {
+            // An old answer may come while a snapshot is still needed.
+            ProgressState::Snapshot { .. } if self.matched < base => {}
+            ProgressState::Probe { .. } | ProgressState::Snapshot { .. } => {
                 // Whatever the guess was, agreement is now known, and sending starts from there.
                 self.next = self.matched.next();
-                self.state = ProgressState::Replicate { inflight: VecDeque::new() };
+                self.state = ProgressState::Replicate { inflight: Inflight::default() };
             }
-            ProgressState::Replicate { inflight } => {
-                while inflight.front().is_some_and(|&last| last <= matched) {
-                    inflight.pop_front();
-                }
-            }
+            ProgressState::Replicate { inflight } => inflight.arrived(matched),
         }
         assert!(self.matched < self.next, "match {} is not below next {}", self.matched, self.next);
         news
@@ -108,76 +186,43 @@ impl Progress {
                 }
                 self.next = previous.min(agreement.next()).max(self.matched.next());
             }
+            ProgressState::Snapshot { .. } => return false,
         }
         self.state = ProgressState::Probe { waiting: false };
         true
     }
 
     /// An answer to a heartbeat shows that the way is open: whatever was lost may be sent again.
-    pub fn heard(&mut self, max_inflight: usize) {
+    pub fn heard(&mut self, window: Window) {
         match &mut self.state {
             ProgressState::Probe { waiting } => *waiting = false,
             ProgressState::Replicate { inflight } => {
-                if inflight.len() >= max_inflight {
-                    inflight.pop_front();
+                if inflight.is_full(window) {
+                    inflight.pop();
                 }
             }
+            ProgressState::Snapshot { .. } => {}
+        }
+    }
+
+    /// A message to the follower was lost. What was sent after it may have come to nothing too.
+    pub fn unreachable(&mut self) {
+        if matches!(self.state, ProgressState::Replicate { .. }) {
+            self.next = self.matched.next();
+            self.state = ProgressState::Probe { waiting: false };
+        }
+    }
+
+    /// The transfer of a snapshot ended. The next answer to a heartbeat, or the follower's own
+    /// answer to the snapshot, lets its leader go on.
+    pub fn snapshot_ended(&mut self, delivered: bool) {
+        if let ProgressState::Snapshot { index } = self.state {
+            let from = if delivered { index.max(self.matched) } else { self.matched };
+            self.next = from.next();
+            self.state = ProgressState::Probe { waiting: true };
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn replicating(matched: u64) -> Progress {
-        let mut progress = Progress::new(NodeId(2), LogIndex(matched));
-        assert!(progress.accepted(LogIndex(matched)));
-        progress
-    }
-
-    #[test]
-    fn a_probe_waits_for_its_answer() {
-        let mut progress = Progress::new(NodeId(2), LogIndex(7));
-        assert!(progress.may_send(4));
-        progress.sent(3);
-        assert!(!progress.may_send(4), "one probe at a time");
-        assert_eq!(progress.next, LogIndex(8), "a probe does not move next");
-        progress.heard(4);
-        assert!(progress.may_send(4), "a heartbeat's answer frees it");
-    }
-
-    #[test]
-    fn replication_fills_its_window_and_is_freed_by_answers() {
-        let mut progress = replicating(7);
-        for _ in 0..4 {
-            assert!(progress.may_send(4));
-            progress.sent(2);
-        }
-        assert!(!progress.may_send(4));
-        assert_eq!(progress.next, LogIndex(16));
-        assert!(progress.accepted(LogIndex(11)), "answers two messages at once");
-        assert_eq!(
-            progress.state,
-            ProgressState::Replicate { inflight: [13, 15].map(LogIndex).into() }
-        );
-        assert!(!progress.accepted(LogIndex(9)), "an old answer is no news");
-        assert_eq!(progress.matched, LogIndex(11));
-    }
-
-    #[test]
-    fn a_rejection_probes_from_where_the_logs_can_agree() {
-        let mut progress = Progress::new(NodeId(2), LogIndex(20));
-        progress.sent(1);
-        assert!(progress.rejected(LogIndex(20), LogIndex(5)));
-        assert_eq!(progress.next, LogIndex(6));
-        assert!(!progress.rejected(LogIndex(20), LogIndex(3)), "the same answer again is stale");
-        let mut progress = replicating(7);
-        progress.sent(5);
-        assert!(!progress.rejected(LogIndex(6), LogIndex(2)), "below what is known to match");
-        assert!(progress.rejected(LogIndex(12), LogIndex(9)));
-        assert_eq!((progress.next, progress.matched), (LogIndex(8), LogIndex(7)));
-        assert!(progress.rejected(LogIndex(7), LogIndex::ZERO), "the probe itself was refused");
-        assert_eq!(progress.next, LogIndex(8), "what matched is never sent again");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The mathematics of majorities.
 
-use crate::types::LogIndex;
+use crate::types::NodeId;
 
 /// How many of `voters` make a majority.
 #[must_use]
@@ -48,10 +48,36 @@ pub fn reached_by_majority(values: &mut [u64]) -> u64 {
     values[position]
 }
 
-/// [`reached_by_majority`] for match indexes.
+/// [`reached_by_majority`] over `voters`, none of whom is named twice.
 #[must_use]
-pub fn committed_index(matched: &mut [u64]) -> LogIndex {
-    LogIndex(reached_by_majority(matched))
+pub fn reached_by(voters: &[NodeId], value: impl Fn(NodeId) -> u64) -> u64 {
+    // Groups are small: no need for the heap.
+    let mut few = [0; 9];
+    match few.get_mut(..voters.len()) {
+        Some(values) => {
+            for (slot, &voter) in values.iter_mut().zip(voters) {
+                *slot = value(voter);
+            }
+            reached_by_majority(values)
+        }
+        None => {
+            reached_by_majority(&mut voters.iter().map(|&voter| value(voter)).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// [`vote_result`] over `voters`, given each one's answer.
+#[must_use]
+pub fn count_votes(voters: &[NodeId], answer: impl Fn(NodeId) -> Option<bool>) -> VoteResult {
+    let (mut granted, mut refused) = (0, 0);
+    for &voter in voters {
+        match answer(voter) {
+            Some(true) => granted += 1,
+            Some(false) => refused += 1,
+            None => {}
+        }
+    }
+    vote_result(voters.len(), granted, refused)
 }
 
 #[cfg(test)]

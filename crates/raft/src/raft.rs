@@ -3,15 +3,19 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::configuration::{ChangeError, Configuration, MembershipChange, Snapshot};
 use crate::io::{Io, Need};
 use crate::log::Log;
-use crate::message::{Body, Effect, EntryMeta, EntryRange, Event, Message, TimerKind};
-use crate::progress::Progress;
+use crate::membership::Membership;
+use crate::message::{Body, DropReason, Effect, EntryMeta, EntryRange, Event, Message, TimerKind};
+use crate::progress::{Progress, Window};
 use crate::read::Reads;
+use crate::transfer::Transfer;
 use crate::types::{HardState, LogIndex, NodeId, Term};
 use crate::view::{ProtocolView, Role};
+use crate::votes::Votes;
 
-/// Limits on what is sent at once.
+/// Limits, and what a group agrees on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
     /// Entries in one append message, at most; not 0.
@@ -20,6 +24,16 @@ pub struct Options {
     pub max_bytes_per_message: u64,
     /// Append messages that may be under way to one follower; not 0.
     pub max_inflight_messages: usize,
+    /// Payload bytes that may be under way to one follower, unless a single message has more.
+    pub max_inflight_bytes: u64,
+    /// Payload bytes that a leader takes before they are committed, unless nothing else waits.
+    pub max_uncommitted_bytes: u64,
+    /// Between members whose logs are equal the one with the higher priority leads: a member
+    /// refuses its pre-vote to one of a lower priority. It is a wish, not a rule.
+    pub priority: u32,
+    /// Leaders may answer reads without a round of heartbeats while their lease holds
+    /// ([`Event::LeaseRead`]). Set alike at all members.
+    pub lease_reads: bool,
 }
 
 impl Default for Options {
@@ -28,6 +42,10 @@ impl Default for Options {
             max_entries_per_message: 1024,
             max_bytes_per_message: 1 << 20,
             max_inflight_messages: 256,
+            max_inflight_bytes: 64 << 20,
+            max_uncommitted_bytes: 1 << 30,
+            priority: 0,
+            lease_reads: false,
         }
     }
 }
@@ -37,24 +55,64 @@ impl Default for Options {
 pub struct Restored {
     /// This member.
     pub id: NodeId,
-    /// All members, this one among them, in any order.
-    pub voters: Vec<NodeId>,
+    /// Its latest snapshot; the default if it has none. At index 0 it may have a configuration
+    /// that all members of the group start with. Nobody can join such a group later, since its log
+    /// does not say who founded it: see [`Restored::founder`].
+    pub snapshot: Snapshot,
     /// The hard state on disk; the default for a new member.
     pub hard_state: HardState,
-    /// The log on disk; empty for a new member.
+    /// The log on disk from the entry after the snapshot on ([`Log::after`]); empty for a new
+    /// member.
     pub log: Log,
+    /// Which of the log's entries change the membership, in order.
+    pub changes: Vec<(LogIndex, MembershipChange)>,
     /// Limits.
     pub options: Options,
+}
+
+impl Restored {
+    /// A member of a new group: its log has one entry, with which the group begins, and which is
+    /// committed by definition. The driver writes that entry, with a payload of `size` bytes, and
+    /// the hard state to disk before anything else happens. All founders write the same.
+    #[must_use]
+    pub fn founder(
+        id: NodeId,
+        founding: MembershipChange,
+        size: u32,
+        options: Options,
+    ) -> Restored {
+        let (term, index) = (Term(1), LogIndex(1));
+        let mut log = Log::new();
+        log.append(EntryMeta { term, size });
+        Restored {
+            id,
+            snapshot: Snapshot::default(),
+            hard_state: HardState { term, vote: None, commit: index },
+            log,
+            changes: vec![(index, founding)],
+            options,
+        }
+    }
+
+    /// A member that joins a group: it knows nothing, votes for nobody and never stands for
+    /// election until the group's leader has sent it the log.
+    #[must_use]
+    pub fn joiner(id: NodeId, options: Options) -> Restored {
+        Restored {
+            id,
+            snapshot: Snapshot::default(),
+            hard_state: HardState::default(),
+            log: Log::new(),
+            changes: Vec::new(),
+            options,
+        }
+    }
 }
 
 /// Why a state cannot have been written by this protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidState {
-    /// The member is not among the voters.
-    NotAVoter(NodeId),
-    /// A voter is named twice.
-    DuplicateVoter(NodeId),
     /// The commit index lies past the end of the log.
     CommitPastEnd {
         /// The commit index.
@@ -62,18 +120,38 @@ pub enum InvalidState {
         /// The last index of the log.
         last_index: LogIndex,
     },
+    /// The log does not go on right after the snapshot.
+    LogWithoutSnapshot {
+        /// Index and term of the snapshot.
+        snapshot: (LogIndex, Term),
+        /// The index after which the log begins.
+        base: LogIndex,
+    },
+    /// An entry changes the membership in a way that is not possible there.
+    Change {
+        /// The entry.
+        index: LogIndex,
+        /// Why not.
+        error: ChangeError,
+    },
 }
 
 impl fmt::Display for InvalidState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            InvalidState::NotAVoter(id) => write!(f, "member {id} is not among the voters"),
-            InvalidState::DuplicateVoter(id) => write!(f, "voter {id} is named twice"),
             InvalidState::CommitPastEnd { commit, last_index } => {
                 write!(
                     f,
                     "the hard state says that {commit} entries are committed, but the log ends at {last_index}"
                 )
+            }
+            InvalidState::LogWithoutSnapshot { snapshot: (index, term), base } => write!(
+                f,
+                "the log begins after entry {base}, not after entry {index} of term {term}, where \
+                 the snapshot ends"
+            ),
+            InvalidState::Change { index, error } => {
+                write!(f, "entry {index} changes the membership, but {error}")
             }
         }
     }
@@ -85,8 +163,6 @@ impl std::error::Error for InvalidState {}
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Raft {
     pub(crate) id: NodeId,
-    /// In ascending order; holds `id`.
-    pub(crate) voters: Vec<NodeId>,
     pub(crate) options: Options,
 
     /// Never decreases.
@@ -95,11 +171,19 @@ pub struct Raft {
     pub(crate) vote: Option<NodeId>,
     pub(crate) role: RoleState,
     pub(crate) log: Log,
+    pub(crate) membership: Membership,
+    /// The latest snapshot: at or after the log's base.
+    pub(crate) snapshot: Snapshot,
     /// Never decreases; at most the log's last index.
     pub(crate) commit: LogIndex,
     /// Handed out to be applied: at most `commit`, at most what is durable here.
     pub(crate) applying: LogIndex,
     pub(crate) io: Io,
+    /// No leader was heard of for an election timeout. Until then a follower votes for nobody,
+    /// whatever the term: its leader may hold a lease that rests on it.
+    pub(crate) leader_silent: bool,
+    /// After the election timeout, the jitter is running.
+    pub(crate) jitter: bool,
 
     effects: VecDeque<Effect>,
     /// What this event has changed so far; empty between events.
@@ -109,8 +193,9 @@ pub struct Raft {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RoleState {
     Follower { leader: Option<NodeId> },
-    Candidate { granted: Vec<NodeId>, refused: Vec<NodeId> },
-    Leader(Leadership),
+    PreCandidate { votes: Votes },
+    Candidate { votes: Votes },
+    Leader(Box<Leadership>),
 }
 
 /// What only a leader has.
@@ -119,16 +204,29 @@ pub(crate) struct Leadership {
     /// The other members, in ascending order.
     pub(crate) progress: Vec<Progress>,
     pub(crate) reads: Reads,
+    pub(crate) transfer: Transfer,
+    /// Payload bytes of the entries after the commit index.
+    pub(crate) uncommitted_bytes: u64,
 }
 
 /// The effects of one event, gathered so that one write carries all that its messages rest on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Pending {
     hard_state: bool,
+    snapshot: bool,
     first_new_entry: Option<LogIndex>,
     messages: Vec<(Message, Need)>,
-    set_election_timer: bool,
-    set_heartbeat_timer: bool,
+    timers: Vec<TimerKind>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        !self.hard_state
+            && !self.snapshot
+            && self.first_new_entry.is_none()
+            && self.messages.is_empty()
+            && self.timers.is_empty()
+    }
 }
 
 impl Raft {
@@ -137,39 +235,50 @@ impl Raft {
     ///
     /// The log may be of a later term than the hard state: a crash that tore the write of both
     /// has left entries alone. Then nobody was told of a vote in that term, and the member takes
-    /// part in it as one that has not voted.
+    /// part in it as one that has not voted. In the same way the hard state may not know yet that
+    /// the snapshot is committed.
     ///
     /// # Errors
     /// If the state is not one that this protocol can have written.
     pub fn new(restored: Restored) -> Result<Raft, InvalidState> {
-        let Restored { id, mut voters, hard_state, log, options } = restored;
-        voters.sort_unstable();
-        if let Some(twice) = voters.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(InvalidState::DuplicateVoter(twice[0]));
-        }
-        if !voters.contains(&id) {
-            return Err(InvalidState::NotAVoter(id));
-        }
-        if hard_state.commit > log.last_index() {
-            return Err(InvalidState::CommitPastEnd {
-                commit: hard_state.commit,
-                last_index: log.last_index(),
+        let Restored { id, snapshot, hard_state, log, changes, options } = restored;
+        if log.base() != snapshot.index || !log.matches(snapshot.index, snapshot.term) {
+            return Err(InvalidState::LogWithoutSnapshot {
+                snapshot: (snapshot.index, snapshot.term),
+                base: log.base(),
             });
         }
+        let commit = hard_state.commit.max(snapshot.index);
+        if commit > log.last_index() {
+            return Err(InvalidState::CommitPastEnd { commit, last_index: log.last_index() });
+        }
+        let mut membership = Membership::new(snapshot.index, snapshot.configuration.clone());
+        for (index, change) in changes {
+            membership
+                .append(index, change)
+                .map_err(|error| InvalidState::Change { index, error })?;
+        }
+        // Who was in no term in which somebody could lead has promised nothing to any leader. The
+        // founding entry takes term 1 for itself.
+        let by_log = snapshot.index == LogIndex::ZERO && snapshot.configuration.is_empty();
+        let fresh = hard_state.term.max(log.last_term()) <= Term(u64::from(by_log));
         assert!(
             options.max_entries_per_message > 0 && options.max_inflight_messages > 0,
             "limits are not 0"
         );
         let mut raft = Raft {
             id,
-            voters,
             options,
             term: hard_state.term,
             vote: hard_state.vote,
             role: RoleState::Follower { leader: None },
-            commit: hard_state.commit,
-            applying: LogIndex::ZERO,
+            commit,
+            applying: snapshot.index,
             io: Io::restored(hard_state, log.last_index()),
+            membership,
+            snapshot,
+            leader_silent: fresh,
+            jitter: false,
             log,
             effects: VecDeque::new(),
             pending: Pending::default(),
@@ -184,21 +293,26 @@ impl Raft {
 
     /// Takes one event in. Its effects wait in [`Raft::poll`].
     pub fn handle(&mut self, event: Event) {
-        debug_assert!(
-            self.pending == Pending::default(),
-            "an event's changes are flushed at its end"
-        );
+        debug_assert!(self.pending.is_empty(), "an event's changes are flushed at its end");
         match event {
             Event::Message(message) => self.handle_message(message),
             Event::Propose { sizes } => self.handle_propose(&sizes),
+            Event::ProposeChange { change, size } => self.handle_propose_change(change, size),
             Event::Persisted(id) => {
                 if self.io.persisted(id) {
                     self.handle_durable();
                 }
             }
             Event::Read(id) => self.handle_read(id),
+            Event::LeaseRead { id, round } => self.handle_lease_read(id, round),
             Event::Timer(TimerKind::Election) => self.handle_election_timeout(),
+            Event::Timer(TimerKind::Jitter) => self.handle_jitter(),
             Event::Timer(TimerKind::Heartbeat) => self.handle_heartbeat_timeout(),
+            Event::Transfer { to } => self.handle_transfer(to),
+            Event::ForgetLeader => self.handle_forget_leader(),
+            Event::Unreachable(peer) => self.handle_unreachable(peer),
+            Event::SnapshotReport { to, delivered } => self.handle_snapshot_report(to, delivered),
+            Event::Compact { snapshot, through } => self.handle_compact(snapshot, through),
         }
         self.flush();
     }
@@ -211,23 +325,7 @@ impl Raft {
     /// The member's state, for invariants, model checkers and traces.
     #[must_use]
     pub fn view(&self) -> ProtocolView<'_> {
-        ProtocolView {
-            id: self.id,
-            term: self.term,
-            vote: self.vote,
-            role: self.role(),
-            leader: self.leader(),
-            log: &self.log,
-            commit: self.commit,
-            applying: self.applying,
-            durable: self.io.hard_state(),
-            durable_index: self.io.index(),
-            voters: &self.voters,
-            progress: match &self.role {
-                RoleState::Leader(leadership) => &leadership.progress,
-                _ => &[],
-            },
-        }
+        ProtocolView::of(self)
     }
 
     /// This member.
@@ -248,6 +346,12 @@ impl Raft {
         &self.log
     }
 
+    /// Which of its entries change the membership, and what is in force.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
     /// What it takes for committed.
     #[must_use]
     pub fn commit(&self) -> LogIndex {
@@ -259,6 +363,7 @@ impl Raft {
     pub fn role(&self) -> Role {
         match self.role {
             RoleState::Follower { .. } => Role::Follower,
+            RoleState::PreCandidate { .. } => Role::PreCandidate,
             RoleState::Candidate { .. } => Role::Candidate,
             RoleState::Leader(_) => Role::Leader,
         }
@@ -269,7 +374,7 @@ impl Raft {
     pub fn leader(&self) -> Option<NodeId> {
         match self.role {
             RoleState::Follower { leader } => leader,
-            RoleState::Candidate { .. } => None,
+            RoleState::PreCandidate { .. } | RoleState::Candidate { .. } => None,
             RoleState::Leader(_) => Some(self.id),
         }
     }
@@ -278,23 +383,38 @@ impl Raft {
         assert_eq!(message.to, self.id, "a message for another member was delivered here");
         let Message { from, term, body, .. } = message;
         if term > self.term {
-            self.enter_term(term);
+            if self.keeps_to_its_term(&body) {
+                return;
+            }
+            if !matches!(body, Body::PreVote { .. }) {
+                self.enter_term(term);
+            }
         }
-        if term < self.term {
+        if term < self.term && !matches!(body, Body::PreVote { .. } | Body::PreVoteReply { .. }) {
             self.answer_stale(from, &body);
             return;
         }
         match body {
-            Body::RequestVote { last_index, last_term } => {
-                self.handle_request_vote(from, last_index, last_term)
+            Body::PreVote { last_index, last_term, priority } => {
+                self.handle_pre_vote(from, term, (last_term, last_index), priority);
+            }
+            Body::PreVoteReply { campaign, granted } => {
+                self.handle_pre_vote_reply(from, campaign, granted);
+            }
+            Body::RequestVote { last_index, last_term, transfer } => {
+                self.handle_request_vote(from, (last_term, last_index), transfer);
             }
             Body::RequestVoteReply { granted } => self.handle_vote(from, granted),
-            Body::Append { previous_index, previous_term, entries, commit } => {
-                self.handle_append(from, previous_index, previous_term, &entries, commit);
+            Body::Append { previous_index, previous_term, entries, changes, commit } => {
+                let previous = (previous_index, previous_term);
+                self.handle_append(from, previous, &entries, changes, commit);
             }
             Body::AppendReply(outcome) => self.handle_append_reply(from, outcome),
+            Body::Commit { commit } => self.handle_commit(from, commit),
             Body::Heartbeat { commit, round } => self.handle_heartbeat(from, commit, round),
             Body::HeartbeatReply { round } => self.handle_heartbeat_reply(from, round),
+            Body::Snapshot(snapshot) => self.handle_snapshot(from, *snapshot),
+            Body::TimeoutNow => self.handle_timeout_now(from),
             Body::ReadIndex { id } => self.handle_read_index(from, id),
             Body::ReadIndexReply { id, index } => self.effect(Effect::ReadReady { id, index }),
         }
@@ -302,42 +422,49 @@ impl Raft {
 
     /// All of what this event changed is written at once, then what rests on it is sent.
     fn flush(&mut self) {
-        let pending = std::mem::take(&mut self.pending);
-        self.write(pending.hard_state, pending.first_new_entry);
-        if pending.set_election_timer {
-            self.effects.push_back(Effect::SetTimer(TimerKind::Election));
+        self.write();
+        for timer in self.pending.timers.drain(..) {
+            self.effects.push_back(Effect::SetTimer(timer));
         }
-        if pending.set_heartbeat_timer {
-            self.effects.push_back(Effect::SetTimer(TimerKind::Heartbeat));
-        }
-        for (message, need) in pending.messages {
+        for (message, need) in self.pending.messages.drain(..) {
             let after = self.io.awaited(message.term, need);
             self.effects.push_back(Effect::Send { message, after });
         }
-        // What is applied here is also durable here: whoever reads from this member sees nothing
-        // that this member could forget.
+        self.hand_out_committed();
+    }
+
+    /// What is applied here is also durable here: whoever reads from this member sees nothing
+    /// that this member could forget.
+    fn hand_out_committed(&mut self) {
+        if self.applying < self.log.base() {
+            if self.io.index() < self.log.base() {
+                return;
+            }
+            self.applying = self.snapshot.index;
+            self.effects.push_back(Effect::Restore(Box::new(self.snapshot.clone())));
+        }
         let last = self.commit.min(self.io.index());
         if last > self.applying {
-            self.effects
-                .push_back(Effect::Commit(EntryRange { first: self.applying.next(), last }));
+            let range = EntryRange { first: self.applying.next(), last };
+            self.effects.push_back(Effect::Commit(range));
             self.applying = last;
         }
     }
 
-    fn write(&mut self, hard_state_changed: bool, first_new_entry: Option<LogIndex>) {
-        let entries =
-            first_new_entry.map(|first| EntryRange { first, last: self.log.last_index() });
-        if !hard_state_changed && entries.is_none() {
+    fn write(&mut self) {
+        let first = self.pending.first_new_entry.take();
+        let entries = first.map(|first| EntryRange { first, last: self.log.last_index() });
+        let snapshot =
+            std::mem::take(&mut self.pending.snapshot).then(|| Box::new(self.snapshot.clone()));
+        let hard_state_changed = std::mem::take(&mut self.pending.hard_state);
+        if !hard_state_changed && entries.is_none() && snapshot.is_none() {
             return;
         }
         let hard_state = HardState { term: self.term, vote: self.vote, commit: self.commit };
         let news = hard_state != self.io.issued_hard_state();
         let id = self.io.issue(hard_state, self.log.last_index());
-        self.effects.push_back(Effect::Persist {
-            id,
-            hard_state: news.then_some(hard_state),
-            entries,
-        });
+        let hard_state = news.then_some(hard_state);
+        self.effects.push_back(Effect::Persist { id, snapshot, entries, hard_state });
     }
 
     /// Takes part in a new term, as a follower that has not voted (§5.1).
@@ -350,8 +477,13 @@ impl Raft {
     }
 
     pub(crate) fn become_follower(&mut self, leader: Option<NodeId>) {
-        self.role = RoleState::Follower { leader };
-        self.reset_election_timer();
+        let before = std::mem::replace(&mut self.role, RoleState::Follower { leader });
+        if let RoleState::Leader(leadership) = before {
+            // Its own promises, if it made any, were to itself.
+            self.leader_silent = true;
+            self.drop_reads(leadership.reads);
+            self.reset_election_timer();
+        }
     }
 
     pub(crate) fn vote_for(&mut self, candidate: NodeId) {
@@ -372,7 +504,20 @@ impl Raft {
     pub(crate) fn truncate_log_after(&mut self, last: LogIndex) {
         assert!(last >= self.commit, "entry {} is committed and must stay", self.commit);
         self.log.truncate_after(last);
+        self.membership.truncate_after(last);
         self.io.truncated_after(last);
+    }
+
+    /// The log is replaced by a snapshot, which is committed.
+    pub(crate) fn replace_log(&mut self, snapshot: Snapshot) {
+        assert!(snapshot.index > self.commit, "what is committed here is not replaced");
+        self.io.truncated_after(self.commit);
+        self.log = Log::after(snapshot.index, snapshot.term);
+        self.membership = Membership::new(snapshot.index, snapshot.configuration.clone());
+        self.commit = snapshot.index;
+        self.snapshot = snapshot;
+        self.pending.snapshot = true;
+        self.pending.hard_state = true;
     }
 
     pub(crate) fn commit_to(&mut self, index: LogIndex) {
@@ -389,15 +534,29 @@ impl Raft {
         self.effects.push_back(effect);
     }
 
+    pub(crate) fn drop_proposal(&mut self, reason: DropReason) {
+        self.effect(Effect::ProposalDropped(reason));
+    }
+
+    /// The election timeout begins anew.
     pub(crate) fn reset_election_timer(&mut self) {
-        self.pending.set_election_timer = true;
+        self.jitter = false;
+        self.set_timer(TimerKind::Election);
     }
 
-    pub(crate) fn reset_heartbeat_timer(&mut self) {
-        self.pending.set_heartbeat_timer = true;
+    pub(crate) fn set_timer(&mut self, timer: TimerKind) {
+        if !self.pending.timers.contains(&timer) {
+            self.pending.timers.push(timer);
+        }
     }
 
-    pub(crate) fn others(&self) -> Vec<NodeId> {
-        self.voters.iter().copied().filter(|&voter| voter != self.id).collect()
+    pub(crate) fn configuration(&self) -> &Configuration {
+        self.membership.current()
+    }
+
+    /// How much may be under way to one follower.
+    pub(crate) fn window(&self) -> Window {
+        let Options { max_inflight_messages, max_inflight_bytes, .. } = self.options;
+        Window { messages: max_inflight_messages, bytes: max_inflight_bytes }
     }
 }

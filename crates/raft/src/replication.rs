@@ -1,15 +1,17 @@
 //! Log replication and commitment (§5.3, §5.4.2).
 
+use crate::configuration::MembershipChange;
 use crate::io::Need;
-use crate::message::{AppendOutcome, Body, Effect, EntryMeta};
-use crate::quorum::committed_index;
-use crate::raft::{Raft, RoleState};
+use crate::message::{AppendOutcome, Body, DropReason, EntryMeta};
+use crate::progress::Progress;
+use crate::raft::{Leadership, Raft, RoleState};
 use crate::types::{LogIndex, NodeId, Term};
 
 impl Raft {
     pub(crate) fn handle_propose(&mut self, sizes: &[u32]) {
-        if !matches!(self.role, RoleState::Leader(_)) {
-            self.effect(Effect::ProposalDropped);
+        let bytes = sizes.iter().map(|&size| u64::from(size)).sum();
+        if let Err(reason) = self.admit(bytes) {
+            self.drop_proposal(reason);
             return;
         }
         for &size in sizes {
@@ -18,48 +20,45 @@ impl Raft {
         self.broadcast_append();
     }
 
+    /// Whether a leader takes so many bytes now. If so, they count as uncommitted.
+    pub(crate) fn admit(&mut self, bytes: u64) -> Result<(), DropReason> {
+        let RoleState::Leader(leadership) = &mut self.role else {
+            return Err(DropReason::NotLeader);
+        };
+        if leadership.transfer.to().is_some() {
+            return Err(DropReason::Transferring);
+        }
+        let waiting = leadership.uncommitted_bytes;
+        // What is larger than the limit gets through alone.
+        if waiting > 0 && waiting + bytes > self.options.max_uncommitted_bytes {
+            return Err(DropReason::TooMuchUncommitted);
+        }
+        leadership.uncommitted_bytes += bytes;
+        Ok(())
+    }
+
     /// Something of ours became durable: our own vote, or entries that we count for ourselves.
     pub(crate) fn handle_durable(&mut self) {
         match self.role {
-            RoleState::Follower { .. } => {}
+            RoleState::Follower { .. } | RoleState::PreCandidate { .. } => {}
             RoleState::Candidate { .. } => self.count_own_vote(),
-            RoleState::Leader(_) => {
-                if self.advance_commit() {
-                    self.broadcast_commit();
-                }
-            }
+            RoleState::Leader(_) => self.advance_commit(),
         }
     }
 
     pub(crate) fn handle_heartbeat_timeout(&mut self) {
-        if !matches!(self.role, RoleState::Leader(_)) {
-            return;
-        }
-        self.reset_heartbeat_timer();
-        self.broadcast_heartbeat();
-    }
-
-    pub(crate) fn broadcast_heartbeat(&mut self) {
-        let RoleState::Leader(leadership) = &self.role else {
-            return;
-        };
-        let round = leadership.reads.round();
-        let targets: Vec<_> = leadership
-            .progress
-            .iter()
-            .map(|peer| (peer.id, self.commit.min(peer.matched)))
-            .collect();
-        for (peer, commit) in targets {
-            self.send(peer, Need::Term, Body::Heartbeat { commit, round });
+        if matches!(self.role, RoleState::Leader(_)) {
+            self.set_timer(crate::message::TimerKind::Heartbeat);
+            self.begin_round();
         }
     }
 
     pub(crate) fn handle_append(
         &mut self,
         leader: NodeId,
-        previous_index: LogIndex,
-        previous_term: Term,
+        (previous_index, previous_term): (LogIndex, Term),
         entries: &[EntryMeta],
+        changes: Vec<(LogIndex, MembershipChange)>,
         commit: LogIndex,
     ) {
         self.follow(leader);
@@ -67,7 +66,7 @@ impl Raft {
             // An old message: what is committed here is equal to the leader's log.
             AppendOutcome::Accepted { matched: self.commit }
         } else if self.log.matches(previous_index, previous_term) {
-            let matched = self.append_from_leader(previous_index, entries);
+            let matched = self.append_from_leader(previous_index, entries, changes);
             // Past `matched` our log may differ from the leader's (figure 2, step 5).
             self.commit_to(commit.min(matched));
             AppendOutcome::Accepted { matched }
@@ -84,7 +83,12 @@ impl Raft {
 
     /// Appends what is new. Only an entry that differs is a reason to truncate: the message may be
     /// an old one, and the log may have grown since (§5.3). Returns the last index of the message.
-    fn append_from_leader(&mut self, previous_index: LogIndex, entries: &[EntryMeta]) -> LogIndex {
+    fn append_from_leader(
+        &mut self,
+        previous_index: LogIndex,
+        entries: &[EntryMeta],
+        changes: Vec<(LogIndex, MembershipChange)>,
+    ) -> LogIndex {
         let mut index = previous_index;
         for (position, entry) in entries.iter().enumerate() {
             index = index.next();
@@ -97,48 +101,54 @@ impl Raft {
             for &entry in &entries[position..] {
                 self.append_entry(entry);
             }
+            assert!(
+                !self.configuration().is_empty()
+                    || changes.first().is_some_and(|(at, _)| *at == index),
+                "member {} joins a group whose log does not begin with its founders",
+                self.id
+            );
+            for (at, change) in changes.into_iter().filter(|(at, _)| *at >= index) {
+                self.membership
+                    .append(at, change)
+                    .expect("the leader's log before it is ours, and there the change is possible");
+            }
             return self.log.last_index();
         }
         index
     }
 
-    pub(crate) fn handle_heartbeat(&mut self, leader: NodeId, commit: LogIndex, round: u64) {
+    pub(crate) fn handle_commit(&mut self, leader: NodeId, commit: LogIndex) {
         self.follow(leader);
         // The leader never names more than what it knows us to hold.
         self.commit_to(commit);
+    }
+
+    pub(crate) fn handle_heartbeat(&mut self, leader: NodeId, commit: LogIndex, round: u64) {
+        self.handle_commit(leader, commit);
         self.send(leader, Need::Term, Body::HeartbeatReply { round });
     }
 
-    fn follow(&mut self, leader: NodeId) {
-        assert!(
-            !matches!(self.role, RoleState::Leader(_)),
-            "two leaders in term {}: {} and {leader}",
-            self.term,
-            self.id
-        );
-        self.become_follower(Some(leader));
+    pub(crate) fn follow(&mut self, leader: NodeId) {
+        match &mut self.role {
+            RoleState::Leader(_) => {
+                panic!("two leaders in term {}: {} and {leader}", self.term, self.id)
+            }
+            RoleState::Follower { leader: known } => *known = Some(leader),
+            RoleState::PreCandidate { .. } | RoleState::Candidate { .. } => {
+                self.become_follower(Some(leader));
+            }
+        }
+        self.leader_silent = false;
+        self.reset_election_timer();
     }
 
     pub(crate) fn handle_append_reply(&mut self, from: NodeId, outcome: AppendOutcome) {
         let Some(position) = self.position_of(from) else {
             return;
         };
+        self.progress_at(position).active = true;
         match outcome {
-            AppendOutcome::Accepted { matched } => {
-                assert!(
-                    matched <= self.log.last_index(),
-                    "member {from} accepted {matched}, which was never sent"
-                );
-                let max_inflight = self.options.max_inflight_messages;
-                let progress = self.progress_at(position);
-                // Whom nothing could be sent to may have missed that a commit was broadcast.
-                let was_blocked = !progress.may_send(max_inflight);
-                if progress.accepted(matched) && self.advance_commit() {
-                    self.broadcast_commit();
-                } else {
-                    self.send_append(position, was_blocked);
-                }
-            }
+            AppendOutcome::Accepted { matched } => self.handle_accepted(position, matched),
             AppendOutcome::Rejected { previous_index, hint_index, hint_term } => {
                 let (agreement, _) = self.log.last_not_above(hint_index, hint_term);
                 if self.progress_at(position).rejected(previous_index, agreement) {
@@ -148,82 +158,140 @@ impl Raft {
         }
     }
 
+    fn handle_accepted(&mut self, position: usize, matched: LogIndex) {
+        assert!(
+            matched <= self.log.last_index(),
+            "member {} accepted {matched}, which was never sent",
+            self.progress_at(position).id
+        );
+        let base = self.log.base();
+        let progress = self.progress_at(position);
+        let peer = progress.id;
+        let news = progress.accepted(matched, base);
+        if news {
+            self.advance_commit();
+        }
+        // It may have stepped down, or left this follower behind, in that.
+        let Some(position) = self.position_of(peer) else {
+            return;
+        };
+        self.send_append(position, false);
+        self.tell_commit(position);
+        if news {
+            self.hand_over_if_ready(peer);
+        }
+    }
+
     pub(crate) fn handle_heartbeat_reply(&mut self, from: NodeId, round: u64) {
         let Some(position) = self.position_of(from) else {
             return;
         };
-        let max_inflight = self.options.max_inflight_messages;
+        let window = self.window();
         let last_index = self.log.last_index();
         let progress = self.progress_at(position);
+        progress.active = true;
         progress.confirmed_round = progress.confirmed_round.max(round);
-        progress.heard(max_inflight);
+        progress.heard(window);
         if progress.matched < last_index {
             self.send_append(position, true);
         }
-        self.release_confirmed_reads();
+        self.confirm_rounds();
     }
 
     pub(crate) fn broadcast_append(&mut self) {
-        for position in 0..self.voters.len() - 1 {
+        for position in 0..self.followers() {
             self.send_append(position, false);
-        }
-    }
-
-    /// Followers learn of a commit at once, since the clients that wait for it may be theirs.
-    fn broadcast_commit(&mut self) {
-        for position in 0..self.voters.len() - 1 {
-            self.send_append(position, true);
         }
     }
 
     /// Sends what one follower lacks, as far as flow control lets it; if it lacks nothing, an
     /// empty message if `even_empty`.
-    fn send_append(&mut self, position: usize, even_empty: bool) {
+    pub(crate) fn send_append(&mut self, position: usize, even_empty: bool) {
         let (max_entries, max_bytes) =
             (self.options.max_entries_per_message, self.options.max_bytes_per_message);
-        let max_inflight = self.options.max_inflight_messages;
+        let window = self.window();
         let mut force = even_empty;
         loop {
             let RoleState::Leader(leadership) = &mut self.role else {
                 return;
             };
             let progress = &mut leadership.progress[position];
-            if !progress.may_send(max_inflight) {
+            let first = progress.next;
+            if !progress.may_send(window) || (first > self.log.last_index() && !force) {
                 return;
             }
-            let entries = self.log.slice(progress.next, max_entries, max_bytes);
-            if entries.is_empty() && !force {
+            if first <= self.log.base() {
+                self.send_snapshot(position);
                 return;
             }
             force = false;
-            let to = progress.id;
-            let previous_index = progress.next.previous();
+            let entries = self.log.slice(first, max_entries, max_bytes);
+            let bytes = entries.iter().map(|entry| u64::from(entry.size)).sum();
+            let previous_index = first.previous();
             let previous_term =
                 self.log.term(previous_index).expect("a leader has every entry that it sends from");
-            progress.sent(entries.len() as u64);
-            let body = Body::Append { previous_index, previous_term, entries, commit: self.commit };
+            let last = LogIndex(previous_index.0 + entries.len() as u64);
+            let changes = self
+                .membership
+                .changes(first, last)
+                .map(|(index, change)| (index, change.clone()))
+                .collect();
+            progress.sent(entries.len() as u64, bytes);
+            progress.told = progress.told.max(self.commit.min(last));
+            let to = progress.id;
+            let commit = self.commit;
+            let body = Body::Append { previous_index, previous_term, entries, changes, commit };
             self.send(to, Need::Term, body);
         }
     }
 
-    /// Commits what a majority holds durably, if it ends in an entry of this term: an older entry
-    /// on a majority can still be overwritten (§5.4.2, figure 8). Says whether that was news.
-    fn advance_commit(&mut self) -> bool {
-        let RoleState::Leader(leadership) = &self.role else {
-            return false;
-        };
-        let mut matched: Vec<u64> = leadership.progress.iter().map(|peer| peer.matched.0).collect();
-        matched.push(self.io.index().0);
-        let index = committed_index(&mut matched);
-        if index <= self.commit || !self.log.matches(index, self.term) {
-            return false;
+    /// Followers learn of a commit at once, since the clients that wait for it may be theirs.
+    fn tell_commit(&mut self, position: usize) {
+        let commit = self.commit;
+        let progress = self.progress_at(position);
+        let commit = commit.min(progress.matched);
+        if commit > progress.told {
+            progress.told = commit;
+            let to = progress.id;
+            self.send(to, Need::Term, Body::Commit { commit });
         }
-        self.commit_to(index);
-        self.start_waiting_reads();
-        true
     }
 
-    fn position_of(&self, peer: NodeId) -> Option<usize> {
+    /// Commits what a quorum holds durably, if it ends in an entry of this term: an older entry
+    /// on a quorum can still be overwritten (§5.4.2, figure 8).
+    pub(crate) fn advance_commit(&mut self) {
+        let RoleState::Leader(leadership) = &mut self.role else {
+            return;
+        };
+        let Leadership { progress, uncommitted_bytes, .. } = &mut **leadership;
+        let durable = self.io.index();
+        let index = self
+            .membership
+            .current()
+            .reached(|voter| if voter == self.id { durable.0 } else { matched(progress, voter).0 });
+        let index = LogIndex(index);
+        if index <= self.commit || !self.log.matches(index, self.term) {
+            return;
+        }
+        // What was taken in an earlier term was counted when this one began.
+        *uncommitted_bytes -= self.log.bytes(self.commit.next(), index);
+        self.commit_to(index);
+        for position in 0..self.followers() {
+            self.tell_commit(position);
+        }
+        self.start_waiting_reads();
+        self.finish_change();
+    }
+
+    /// Members that a leader sends to.
+    pub(crate) fn followers(&self) -> usize {
+        match &self.role {
+            RoleState::Leader(leadership) => leadership.progress.len(),
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn position_of(&self, peer: NodeId) -> Option<usize> {
         match &self.role {
             RoleState::Leader(leadership) => {
                 leadership.progress.iter().position(|progress| progress.id == peer)
@@ -232,10 +300,18 @@ impl Raft {
         }
     }
 
-    fn progress_at(&mut self, position: usize) -> &mut crate::progress::Progress {
+    pub(crate) fn progress_at(&mut self, position: usize) -> &mut Progress {
         match &mut self.role {
             RoleState::Leader(leadership) => &mut leadership.progress[position],
             _ => unreachable!("only a leader keeps progress"),
         }
     }
+}
+
+fn matched(progress: &[Progress], voter: NodeId) -> LogIndex {
+    progress
+        .iter()
+        .find(|peer| peer.id == voter)
+        .map(|peer| peer.matched)
+        .expect("a leader keeps progress of every voter")
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// A member of the group. Unique for ever: a member that returns after its removal has a new id.
+/// A member of the group. Unique for ever: a member that loses its disk has to be removed, and
+/// returns under a new id. (Its old id would do only if no message of its earlier life could still
+/// arrive anywhere.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
@@ -18,6 +20,16 @@ pub struct LogIndex(pub u64);
 /// request must not pass for an answer to this one (etcd's issue 20418).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
+
+/// Names one round of heartbeats, with which a leader asks whether it still leads (dissertation
+/// 6.4). Rounds count within a term, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Round {
+    /// The leader's term.
+    pub term: Term,
+    /// The round in that term; 0 is before the first one.
+    pub number: u64,
+}
 
 /// Names one write to stable storage.
 ///

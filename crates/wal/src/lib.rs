@@ -29,14 +29,16 @@
 
 pub mod disk;
 mod error;
+mod extent;
 mod reader;
 mod record;
 mod recovery;
+mod replay;
 mod segment;
 mod writer;
 
 pub use error::{Corruption, WalError};
-pub use recovery::{Recovered, TornTail};
+pub use recovery::{Contents, Recovered, SnapshotId, TornTail};
 pub use writer::{Wal, WalOptions};
 
 #[cfg(test)]

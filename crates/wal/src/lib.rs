@@ -1,5 +1,5 @@
-//! Durable append-only logs over the [`Disk`](disk::Disk) seam: the write-ahead log, in etcd's
-//! on-disk format.
+//! Durable append-only logs over the [`Disk`](disk::Disk) seam: the write-ahead log and the files
+//! of [snapshots](snap), in etcd's on-disk formats.
 //!
 //! Owns the seam, the format of records and segments, and recovery: what of a log counts after a
 //! crash. Never writes by itself once a log is open: it hands [operations](disk::DiskOp) to its
@@ -35,6 +35,7 @@ mod record;
 mod recovery;
 mod replay;
 mod segment;
+pub mod snap;
 mod writer;
 
 pub use error::{Corruption, WalError};

@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "raft_internal.proto",
     "raftpb.proto",
     "rpc.proto",
+    "snappb.proto",
     "walpb.proto",
 ];
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::key_index::{Generation, KeyIndex};
 use crate::key_range::KeyRange;
 use crate::revision::Revision;
-use crate::revision_log::{Location, Relocations};
+use crate::revision_log::{Location, Record, Relocations};
 
 /// All keys that a read at or above the last compaction can see, deleted ones included.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +55,27 @@ impl Index {
         let present = self.keys.insert(Bytes::copy_from_slice(key), entry);
         assert!(present.is_none(), "a key that was not found is not there");
         generation
+    }
+
+    /// Enters a change that was entered before, in another store, which was compacted at a
+    /// revision. The error says why no store holds such a change behind those entered so far.
+    pub(crate) fn restore(
+        &mut self,
+        record: &Record,
+        location: Location,
+        compacted: Revision,
+    ) -> Result<(), &'static str> {
+        if record.kv.key.is_empty() {
+            return Err("a change has no key");
+        }
+        match self.keys.get_mut(&record.kv.key) {
+            Some(entry) => entry.restore_next(record, location, compacted),
+            None => {
+                let entry = KeyIndex::restore_first(record, location, compacted)?;
+                self.keys.insert(record.kv.key.clone(), entry);
+                Ok(())
+            }
+        }
     }
 
     /// Ends the generations of all existing keys of a range, in their order. `bury` is told each

@@ -6,7 +6,7 @@
 //! binary search and a key costs one allocation.
 
 use crate::revision::Revision;
-use crate::revision_log::{Location, Relocations};
+use crate::revision_log::{Location, Record, Relocations};
 
 /// The changes of one key, never empty.
 #[derive(Clone, Debug)]
@@ -24,6 +24,13 @@ pub(crate) struct Generation {
     pub(crate) created: Revision,
     /// The number of writes since: the version of the newest.
     pub(crate) version: i64,
+}
+
+impl Generation {
+    /// As a write says that it left its generation.
+    fn of(record: &Record) -> Generation {
+        Generation { created: record.kv.create_revision, version: record.kv.version }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +68,61 @@ impl KeyIndex {
         assert!(self.generation.is_some(), "only a living generation is ended");
         self.push(Change { revision, is_tombstone: true, location });
         self.generation = None;
+    }
+
+    /// The index of a key of which this is the oldest change that a store, compacted at a
+    /// revision, holds. The error says why it cannot be.
+    pub(crate) fn restore_first(
+        record: &Record,
+        location: Location,
+        compacted: Revision,
+    ) -> Result<KeyIndex, &'static str> {
+        let revision = record.revision.main;
+        let change = Change { revision, is_tombstone: record.is_tombstone, location };
+        if record.is_tombstone {
+            // Any other has a write before it, or was dropped.
+            let stays = revision == compacted;
+            let index = KeyIndex { changes: vec![change], generation: None };
+            return if stays { Ok(index) } else { Err("a tombstone ends no generation") };
+        }
+        let generation = Generation::of(record);
+        let is_first = generation.created == revision && generation.version == 1;
+        // Each write before it took a revision of its own, and none is the initial one's.
+        let has_past = generation.version > 1
+            && generation.created > Revision::INITIAL
+            && revision.0 - generation.created.0 >= generation.version - 1;
+        if is_first || (has_past && revision <= compacted) {
+            Ok(KeyIndex { changes: vec![change], generation: Some(generation) })
+        } else {
+            Err("a write lacks those before it")
+        }
+    }
+
+    /// Adds a change behind those of this key that were restored. The error says why it cannot
+    /// follow them in a store that was compacted at a revision.
+    pub(crate) fn restore_next(
+        &mut self,
+        record: &Record,
+        location: Location,
+        compacted: Revision,
+    ) -> Result<(), &'static str> {
+        let revision = record.revision.main;
+        let newest = self.changes.last().expect("an index holds at least one change");
+        if newest.revision >= revision {
+            return Err("a key changes twice at one revision");
+        }
+        if revision <= compacted {
+            return Err("a change is there that the compaction drops");
+        }
+        if record.is_tombstone {
+            if self.generation.is_none() {
+                return Err("a tombstone ends no generation");
+            }
+            self.tombstone(revision, location);
+        } else if self.put(revision, location) != Generation::of(record) {
+            return Err("a write is not the next of its generation");
+        }
+        Ok(())
     }
 
     fn push(&mut self, change: Change) {

@@ -28,6 +28,7 @@ mod request;
 mod response;
 mod revision;
 mod revision_log;
+mod snapshot;
 mod store;
 mod txn;
 mod validate;
@@ -44,6 +45,7 @@ pub use response::{
     TxnResponse,
 };
 pub use revision::{LeaseId, Revision};
+pub use snapshot::SnapshotError;
 pub use store::Store;
 pub use validate::{
     DEFAULT_MAX_TXN_OPERATIONS, validate_delete_range, validate_put, validate_range, validate_txn,

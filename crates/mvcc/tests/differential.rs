@@ -1,5 +1,6 @@
 //! Random operations on the store and on a model that keeps every keyspace whole: they must
-//! answer alike, refusals included, and a second store that applies the same must stay the same.
+//! answer alike, refusals included, and a second store that applies the same, and now and then
+//! starts again from its snapshot, must stay the same.
 
 mod model;
 
@@ -25,6 +26,7 @@ enum Operation {
     Txn(TxnRequest),
     Compact(i64),
     Hash(i64),
+    Restart,
 }
 
 /// Neighbours in the order of keys, with the bytes at which ranges are easily wrong.
@@ -151,6 +153,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         25 => txn().prop_map(Operation::Txn),
         3 => (0..256_i64).prop_map(Operation::Compact),
         5 => (0..256_i64).prop_map(Operation::Hash),
+        3 => Just(Operation::Restart),
     ]
 }
 
@@ -191,6 +194,7 @@ struct Seen {
     reads_of_the_past: usize,
     nested: usize,
     compactions: usize,
+    restarts: usize,
     refusals: [usize; 7],
 }
 
@@ -263,6 +267,13 @@ impl Run {
                 answer.err()
             }
             Operation::Hash(part) => self.hash(place(part, current)).err(),
+            Operation::Restart => {
+                let snapshot = self.replica.snapshot();
+                assert_eq!(snapshot, self.store.snapshot(), "equal stores have equal bytes");
+                self.replica = Store::from_snapshot(snapshot).expect("its own bytes");
+                self.seen.restarts += 1;
+                None
+            }
         };
         let after = (self.store.digest(), self.store.revision(), self.store.compact_revision());
         if let Some(error) = refused {
@@ -301,7 +312,9 @@ impl Run {
                 revision: Revision::from_wire(at),
                 ..RangeRequest::default()
             };
-            assert_eq!(self.store.range(&everything), self.model.range(&everything), "at {at}");
+            let answer = self.store.range(&everything);
+            assert_eq!(answer, self.model.range(&everything), "at {at}");
+            assert_eq!(answer, self.replica.range(&everything), "the replica at {at}");
             let _ = self.hash(at);
         }
     }
@@ -329,6 +342,7 @@ fn store_and_model_answer_alike() {
         total.reads_of_the_past += run.seen.reads_of_the_past;
         total.nested += run.seen.nested;
         total.compactions += run.seen.compactions;
+        total.restarts += run.seen.restarts;
         for (sum, count) in total.refusals.iter_mut().zip(run.seen.refusals) {
             *sum += count;
         }
@@ -340,6 +354,7 @@ fn store_and_model_answer_alike() {
     assert!(total.reads_of_the_past >= 1_000, "{} reads of the past", total.reads_of_the_past);
     assert!(total.nested >= 100, "{} nested transactions", total.nested);
     assert!(total.compactions >= 100, "{} compactions", total.compactions);
+    assert!(total.restarts >= 100, "{} restarts", total.restarts);
     for (kind, count) in total.refusals.iter().enumerate() {
         assert!(*count >= 10, "refusals of kind {kind}: {count}");
     }

@@ -15,6 +15,12 @@ pub mod walpb {
     include!(concat!(env!("OUT_DIR"), "/walpb.rs"));
 }
 
+/// The files of snapshots (etcd's `snappb`).
+#[allow(missing_docs, reason = "generated; the .proto files say what means what")]
+pub mod snappb {
+    include!(concat!(env!("OUT_DIR"), "/snappb.rs"));
+}
+
 /// Keys and events (etcd's `mvccpb`).
 #[allow(missing_docs, reason = "generated; the .proto files say what means what")]
 pub mod mvccpb {

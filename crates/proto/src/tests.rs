@@ -12,8 +12,11 @@ use crate::etcdserverpb::{
     Compare, InternalRaftRequest, Metadata, PutRequest, RangeRequest, RequestHeader, RequestOp,
     TxnRequest,
 };
-use crate::raftpb::{ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot};
-use crate::{mvccpb, walpb};
+use crate::raftpb::{
+    ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
+    Entry, EntryType, HardState, Message, MessageType, Snapshot, SnapshotMetadata,
+};
+use crate::{mvccpb, snappb, walpb};
 
 /// Encodes to exactly these bytes, and decodes back from them.
 fn check<M: prost::Message + Default + PartialEq + Debug>(message: &M, bytes: &[u8]) {
@@ -29,6 +32,10 @@ fn scalars_that_etcd_always_writes_are_written_when_zero() {
     check(&walpb::Snapshot::default(), &[0x08, 0, 0x10, 0]);
     check(&Metadata::default(), &[0x08, 0, 0x10, 0]);
     check(&ConfState::default(), &[0x28, 0]);
+    check(&ConfChange::default(), &[0x08, 0, 0x10, 0, 0x18, 0]);
+    check(&ConfChangeSingle::default(), &[0x08, 0, 0x10, 0]);
+    check(&ConfChangeV2::default(), &[0x08, 0]);
+    check(&snappb::Snapshot::default(), &[0x08, 0]);
     check(
         &Snapshot::default(),
         // metadata { conf_state { auto_leave }, index, term }
@@ -63,6 +70,53 @@ fn repeated_numbers_of_a_configuration_are_not_packed() {
         auto_leave: true,
     };
     check(&configuration, &[0x08, 1, 0x08, 2, 0x10, 3, 0x18, 4, 0x20, 5, 0x28, 1]);
+}
+
+#[test]
+fn changes_of_the_configuration_have_their_known_bytes() {
+    let context = Some(Bytes::from_static(b"c"));
+    let one = ConfChange {
+        id: 7,
+        r#type: ConfChangeType::ConfChangeRemoveNode as i32,
+        node_id: 300,
+        context: context.clone(),
+    };
+    check(&one, &[0x08, 7, 0x10, 1, 0x18, 0xac, 0x02, 0x22, 1, b'c']);
+    let change = |kind, node_id| ConfChangeSingle { r#type: kind as i32, node_id };
+    let several = ConfChangeV2 {
+        transition: ConfChangeTransition::JointExplicit as i32,
+        changes: vec![
+            change(ConfChangeType::ConfChangeAddNode, 4),
+            change(ConfChangeType::ConfChangeUpdateNode, 5),
+            change(ConfChangeType::ConfChangeAddLearnerNode, 6),
+        ],
+        context,
+    };
+    check(
+        &several,
+        &[
+            0x08, 2, // transition
+            0x12, 4, 0x08, 0, 0x10, 4, 0x12, 4, 0x08, 2, 0x10, 5, 0x12, 4, 0x08, 3, 0x10, 6, 0x1a,
+            1, b'c', // context
+        ],
+    );
+}
+
+#[test]
+fn a_snapshot_has_its_known_bytes_in_its_file_in_a_message_and_in_the_log() {
+    let conf_state = ConfState { voters: vec![1], ..ConfState::default() };
+    let metadata = SnapshotMetadata { conf_state: conf_state.clone(), index: 9, term: 2 };
+    let snapshot = Snapshot { data: Some(Bytes::from_static(b"s")), metadata };
+    let bytes = [0x0a, 1, b's', 0x12, 10, 0x0a, 4, 0x08, 1, 0x28, 0, 0x10, 9, 0x18, 2];
+    check(&snapshot, &bytes);
+    let data = Some(Bytes::copy_from_slice(&bytes));
+    let mut file = vec![0x08, 0x80, 0x01, 0x12, 15];
+    file.extend(bytes);
+    check(&snappb::Snapshot { crc: 128, data }, &file);
+    check(
+        &walpb::Snapshot { index: 9, term: 2, conf_state: Some(conf_state) },
+        &[0x08, 9, 0x10, 2, 0x1a, 4, 0x08, 1, 0x28, 0],
+    );
 }
 
 #[test]

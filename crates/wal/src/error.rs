@@ -1,6 +1,7 @@
 //! Why a log cannot be created or opened.
 
 use crate::disk::{DiskError, DiskPath};
+use crate::recovery::SnapshotId;
 
 /// Why a log was not created or opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,33 @@ pub enum WalError {
         /// The sequence number that no file has.
         missing: u64,
     },
+    /// The log has no record of a snapshot: it is that of another log, or newer than this one.
+    #[error(
+        "{dir}: the write-ahead log knows of no snapshot at entry {} of term {}; start from one that \
+         it has a record of, or restore this member from its peers",
+        .snapshot.index, .snapshot.term
+    )]
+    UnknownSnapshot {
+        /// The directory.
+        dir: DiskPath,
+        /// The snapshot that it was to be opened from.
+        snapshot: SnapshotId,
+    },
+    /// The log does not reach back to a snapshot.
+    #[error(
+        "{dir}: the write-ahead log begins with entry {first}, so that entries are missing behind \
+         the snapshot at entry {}; put the file of a later snapshot back, or restore this member \
+         from its peers",
+        .snapshot.index
+    )]
+    EntriesMissing {
+        /// The directory.
+        dir: DiskPath,
+        /// The snapshot that it was to be opened from; [`SnapshotId::BEGINNING`] for none.
+        snapshot: SnapshotId,
+        /// The index of the first entry that the log has, or could have.
+        first: u64,
+    },
     /// A segment holds something that was not written so, in a place where a loss of power cannot
     /// have caused it.
     #[error(
@@ -46,6 +74,10 @@ pub enum WalError {
         /// What is wrong with it.
         found: Corruption,
     },
+}
+
+pub(crate) fn corrupt(segment: &DiskPath, offset: u64, found: Corruption) -> WalError {
+    WalError::Corrupt { segment: segment.clone(), offset, found }
 }
 
 /// What is wrong with a frame of a segment.

@@ -1,5 +1,5 @@
-//! Durable append-only logs over the [`Disk`](disk::Disk) seam: the write-ahead log, in etcd's
-//! on-disk format.
+//! Durable append-only logs over the [`Disk`](disk::Disk) seam: the write-ahead log and the files
+//! of [snapshots](snap), in etcd's on-disk formats.
 //!
 //! Owns the seam, the format of records and segments, and recovery: what of a log counts after a
 //! crash. Never writes by itself once a log is open: it hands [operations](disk::DiskOp) to its
@@ -29,14 +29,17 @@
 
 pub mod disk;
 mod error;
+mod extent;
 mod reader;
 mod record;
 mod recovery;
+mod replay;
 mod segment;
+pub mod snap;
 mod writer;
 
 pub use error::{Corruption, WalError};
-pub use recovery::{Recovered, TornTail};
+pub use recovery::{Contents, Recovered, SnapshotId, TornTail};
 pub use writer::{Wal, WalOptions};
 
 #[cfg(test)]

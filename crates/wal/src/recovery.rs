@@ -1,6 +1,6 @@
 //! Opening a log: what of it counts, and how it is made fit to be appended to again.
 //!
-//! Owns the replay of all segments and the repair of a torn tail. Never repairs anything else:
+//! Owns what a log is opened from, and the repair of a torn tail. Never repairs anything else:
 //! what a loss of power cannot have caused is an error, and then nothing was changed.
 //!
 //! # What is taken for a torn tail
@@ -19,15 +19,45 @@
 //! data has a sector of zeros.
 
 use bytes::{Bytes, BytesMut};
-use quorate_proto::raftpb::{Entry, EntryType, HardState};
+use quorate_proto::raftpb::{Entry, HardState};
 use quorate_proto::walpb;
 
 use crate::disk::{Disk, DiskOp, DiskPath};
-use crate::error::{Corruption, WalError};
+use crate::error::{Corruption, WalError, corrupt};
 use crate::reader::{Frame, Reader, Tail};
-use crate::record::{LENGTH_BYTES, Record, RecordType, seal};
+use crate::record::{RecordType, seal};
+use crate::replay::{End, Replay};
 use crate::segment::{self, SegmentName};
 use crate::writer::{Wal, WalOptions};
+
+/// Which snapshot: that of the state up to an entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnapshotId {
+    /// The term of the last entry that it covers.
+    pub term: u64,
+    /// The index of that entry.
+    pub index: u64,
+}
+
+impl SnapshotId {
+    /// No snapshot: the state before the first entry.
+    pub const BEGINNING: SnapshotId = SnapshotId { term: 0, index: 0 };
+}
+
+/// A log as it was read: it says from which snapshots it can be [opened](Contents::open). Nothing
+/// of the disk has been changed yet, and nothing must change until then.
+#[derive(Debug)]
+pub struct Contents {
+    dir: DiskPath,
+    /// Oldest first.
+    segments: Vec<SegmentName>,
+    replay: Replay,
+    metadata: Bytes,
+    /// Where the last segment's frames end.
+    end: End,
+    torn: Option<TornTail>,
+    half_created: Option<DiskPath>,
+}
 
 /// What a log says after a crash, and the log itself, fit to be appended to. All of it is durable.
 #[derive(Debug)]
@@ -36,11 +66,13 @@ pub struct Recovered {
     pub wal: Wal,
     /// What it was created with.
     pub metadata: Bytes,
-    /// The last hard state appended; the default if none was.
+    /// The last hard state appended; the default if none was. If it is behind `snapshot`, whose
+    /// batch then lost its end, it is raised to the snapshot's index and, without a vote, to its
+    /// term: a snapshot is of what was committed.
     pub hard_state: HardState,
-    /// The last snapshot noted in the log. Entries up to its index are not given.
+    /// What the log noted of the snapshot that it was opened from; the default for the beginning.
     pub snapshot: walpb::Snapshot,
-    /// The entries, without gaps, those that were replaced left out.
+    /// The entries behind it, without gaps, those that were replaced left out.
     pub entries: Vec<Entry>,
     /// What was cut off, if the last batch was being written when the power went. None of it was
     /// durable, so none of it was acknowledged.
@@ -59,27 +91,26 @@ pub struct TornTail {
     pub bytes: u64,
 }
 
-/// Where a segment's frames end.
-struct End {
-    at: u64,
-    /// The frame there, if it is a wrong one.
-    bad: Option<Corruption>,
-    /// Where the records begin that no seal covers, and the checksum of their frames.
-    unsealed_from: u64,
-    unsealed: u32,
-}
-
 impl Wal {
-    /// Opens a log, replays it, repairs a torn tail and makes durable what it found.
+    /// Opens a log from its very beginning: [`read`](Wal::read) and [`open`](Contents::open) at
+    /// once, for a member without a snapshot.
     ///
     /// # Errors
-    /// [`WalError::NoLog`], [`WalError::MissingSegment`] and [`WalError::Corrupt`] say what is
-    /// wrong with the log; nothing was changed then. [`WalError::Disk`] if the disk fails.
+    /// Those of [`Wal::read`] and [`Contents::open`].
     pub fn open(
         disk: &mut dyn Disk,
         dir: &DiskPath,
         options: WalOptions,
     ) -> Result<Recovered, WalError> {
+        Wal::read(disk, dir)?.open(disk, SnapshotId::BEGINNING, options)
+    }
+
+    /// Reads a log, to find out from where it can be opened. Changes nothing.
+    ///
+    /// # Errors
+    /// [`WalError::NoLog`], [`WalError::MissingSegment`] and [`WalError::Corrupt`] say what is
+    /// wrong with the log. [`WalError::Disk`] if the disk fails.
+    pub fn read(disk: &dyn Disk, dir: &DiskPath) -> Result<Contents, WalError> {
         let mut segments = segments(disk, dir)?;
         let mut half_created = None;
         if segments.len() > 1 {
@@ -89,7 +120,7 @@ impl Wal {
                 half_created = Some(last.path(dir));
             }
         }
-        let mut replay = Replay::default();
+        let mut replay = Replay::beginning_with(segments[0]);
         let (last, earlier) = segments.split_last().expect("a log has a segment");
         for name in earlier {
             let file = name.path(dir);
@@ -117,10 +148,84 @@ impl Wal {
             .metadata
             .clone()
             .ok_or_else(|| corrupt(&file, end.at, missing_header(&replay)))?;
+        replay.finish();
+        Ok(Contents { dir: dir.clone(), segments, replay, metadata, end, torn, half_created })
+    }
+}
 
-        // Nothing has been changed so far.
-        let mut wal = replay.wal(disk, dir, *last, &end, metadata, options)?;
-        repair(disk, dir, &file, torn.as_ref(), half_created.as_ref())?;
+impl Contents {
+    /// The snapshots from which the log can be opened, in the order they were noted. The default
+    /// one stands for the beginning, which is there until it is
+    /// [released](Wal::release_to).
+    ///
+    /// etcd leaves out those that the last hard state's commit index does not cover, because its
+    /// consensus refuses such a pair. Here they count: they are durable before they are noted, and
+    /// [`open`](Contents::open) raises the hard state.
+    #[must_use]
+    pub fn snapshots(&self) -> &[walpb::Snapshot] {
+        &self.replay.snapshots
+    }
+
+    /// Whether the log can be opened from a snapshot. The newest one for which this holds, and of
+    /// which there is an intact file, is the one to choose.
+    #[must_use]
+    pub fn continues(&self, snapshot: SnapshotId) -> bool {
+        self.noted(snapshot).is_some()
+    }
+
+    /// What the log noted of a snapshot last.
+    fn noted(&self, snapshot: SnapshotId) -> Option<&walpb::Snapshot> {
+        let SnapshotId { index, term } = snapshot;
+        self.replay.snapshots.iter().rfind(|noted| (noted.index, noted.term) == (index, term))
+    }
+
+    /// What the log was created with.
+    #[must_use]
+    pub fn metadata(&self) -> &Bytes {
+        &self.metadata
+    }
+
+    /// Opens the log behind a snapshot: repairs a torn tail, and makes durable what was found.
+    ///
+    /// # Errors
+    /// [`WalError::UnknownSnapshot`] and [`WalError::EntriesMissing`] if the log does not
+    /// [continue](Contents::continues) that snapshot; nothing was changed then.
+    /// [`WalError::Disk`] if the disk fails.
+    pub fn open(
+        self,
+        disk: &mut dyn Disk,
+        start: SnapshotId,
+        options: WalOptions,
+    ) -> Result<Recovered, WalError> {
+        let Some(snapshot) = self.noted(start).cloned() else {
+            return Err(self.refusal(start));
+        };
+        let Contents { dir, mut segments, replay, metadata, end, torn, half_created } = self;
+        let Replay { chain, mut hard_state, mut entries, extent, .. } = replay;
+        entries.drain(..(start.index - extent.floor()) as usize);
+        if hard_state.term < start.term {
+            hard_state = HardState { term: start.term, vote: 0, ..hard_state };
+        }
+        hard_state.commit = hard_state.commit.max(start.index);
+        let segment = segments.pop().expect("a log has a segment");
+        let file = segment.path(&dir);
+        let mut wal = Wal {
+            metadata: metadata.clone(),
+            segment_bytes: options.whole_sectors(),
+            earlier: segments.into(),
+            segment,
+            file_len: disk.len(&file)?,
+            file: file.clone(),
+            end: end.at,
+            chain: chain.expect("a log with metadata has a chain"),
+            extent,
+            hard_state,
+            batch: BytesMut::new(),
+            ops: Vec::new(),
+            removals: Vec::new(),
+            dir,
+        };
+        repair(disk, &wal.dir, &file, torn.as_ref(), half_created.as_ref())?;
         if end.unsealed_from < end.at {
             wal.take_batch(seal::Seal {
                 batch_len: u32::try_from(end.at - end.unsealed_from)
@@ -129,23 +234,20 @@ impl Wal {
             });
             DiskOp::execute_all(&std::mem::take(&mut wal.ops), disk)?;
         }
-        Ok(Recovered {
-            metadata: wal.metadata.clone(),
-            hard_state: wal.hard_state,
-            wal,
-            snapshot: replay.snapshot,
-            entries: replay.entries,
-            repaired: torn.or(half_created.map(|segment| TornTail {
-                segment,
-                offset: 0,
-                bytes: 0,
-            })),
-        })
+        let removed = |segment| TornTail { segment, offset: 0, bytes: 0 };
+        let repaired = torn.or(half_created.map(removed));
+        Ok(Recovered { wal, metadata, hard_state, snapshot, entries, repaired })
     }
-}
 
-fn corrupt(segment: &DiskPath, offset: u64, found: Corruption) -> WalError {
-    WalError::Corrupt { segment: segment.clone(), offset, found }
+    /// Why the log cannot be opened from a snapshot that it does not continue.
+    fn refusal(&self, snapshot: SnapshotId) -> WalError {
+        let dir = self.dir.clone();
+        let floor = self.replay.extent.floor();
+        match snapshot.index < floor {
+            true => WalError::EntriesMissing { dir, snapshot, first: floor + 1 },
+            false => WalError::UnknownSnapshot { dir, snapshot },
+        }
+    }
 }
 
 fn missing_header(replay: &Replay) -> Corruption {
@@ -226,156 +328,4 @@ fn repair(
     }
     disk.sync_dir(dir)?;
     Ok(())
-}
-
-/// What the records read so far add up to.
-#[derive(Default)]
-struct Replay {
-    /// The chain's value; none before the first record.
-    chain: Option<u32>,
-    metadata: Option<Bytes>,
-    hard_state: HardState,
-    snapshot: walpb::Snapshot,
-    entries: Vec<Entry>,
-    /// The last index of entries and snapshot; none before the first.
-    last_index: Option<u64>,
-}
-
-impl Replay {
-    /// Replays one segment up to where its frames end.
-    fn segment(
-        &mut self,
-        disk: &dyn Disk,
-        file: &DiskPath,
-        name: SegmentName,
-    ) -> Result<End, WalError> {
-        let mut reader = Reader::open(disk, file)?;
-        let mut end = End {
-            at: 0,
-            bad: None,
-            unsealed_from: 0,
-            unsealed: seal::checksum(name.sequence, 0, &[]),
-        };
-        let mut header = [RecordType::Checksum, RecordType::Metadata].into_iter();
-        loop {
-            let (kind, record, frame) = match reader.frame(end.at, self.chain)? {
-                Frame::Record { kind, record, frame } => (kind, record, frame),
-                Frame::End => return Ok(end),
-                Frame::Bad(found) => {
-                    end.bad = Some(found);
-                    return Ok(end);
-                }
-            };
-            if let Some(expected) = header.next().filter(|expected| *expected != kind) {
-                let found = Corruption::Header { expected: expected as u64, found: kind as u64 };
-                return Err(corrupt(file, end.at, found));
-            }
-            self.chain = Some(record.crc);
-            let body = frame.slice(LENGTH_BYTES..);
-            if kind == RecordType::Checksum && record.data.is_some() {
-                if !end.is_sealed_by(&record, &body) {
-                    end.bad = Some(Corruption::Seal { start: end.unsealed_from });
-                    return Ok(end);
-                }
-                end.at += frame.len() as u64;
-                end.unsealed_from = end.at;
-                end.unsealed = seal::checksum(name.sequence, end.at, &[]);
-                continue;
-            }
-            let data = record.data.map_or_else(Bytes::new, |data| body.slice(data));
-            self.record(kind, data).map_err(|found| corrupt(file, end.at, found))?;
-            end.unsealed = crc32c::crc32c_append(end.unsealed, &frame);
-            end.at += frame.len() as u64;
-        }
-    }
-
-    fn record(&mut self, kind: RecordType, data: Bytes) -> Result<(), Corruption> {
-        match kind {
-            RecordType::Checksum => {}
-            RecordType::Metadata => match &self.metadata {
-                Some(metadata) if *metadata != data => return Err(Corruption::Metadata),
-                _ => self.metadata = Some(data),
-            },
-            RecordType::Entry => self.entry(decode(data, "an entry")?)?,
-            RecordType::State => self.hard_state = decode(data, "a hard state")?,
-            RecordType::Snapshot => {
-                let snapshot: walpb::Snapshot = decode(data, "a snapshot")?;
-                if self.last_index.is_none_or(|last| last < snapshot.index) {
-                    self.last_index = Some(snapshot.index);
-                    self.entries.clear();
-                }
-                self.snapshot = snapshot;
-            }
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, entry: Entry) -> Result<(), Corruption> {
-        let content = |message: String| Corruption::Content { expected: "an entry", message };
-        if let Err(error) = EntryType::try_from(entry.r#type) {
-            return Err(content(error.to_string()));
-        }
-        if entry.index == 0 {
-            return Err(content("its index is 0, but entries count from 1".to_owned()));
-        }
-        // As in etcd's reader, what a snapshot covers does not matter any more.
-        if entry.index <= self.snapshot.index {
-            return Ok(());
-        }
-        if let Some(last) = self.last_index
-            && entry.index > last + 1
-        {
-            return Err(Corruption::IndexGap { expected: last + 1, found: entry.index });
-        }
-        self.last_index = Some(entry.index);
-        let first = self.entries.first().map_or(entry.index, |first| first.index);
-        let place = entry.index.saturating_sub(first) as usize;
-        self.entries.truncate(place);
-        self.entries.push(entry);
-        Ok(())
-    }
-
-    /// The log, to be appended to from `end` on.
-    fn wal(
-        &self,
-        disk: &dyn Disk,
-        dir: &DiskPath,
-        segment: SegmentName,
-        end: &End,
-        metadata: Bytes,
-        options: WalOptions,
-    ) -> Result<Wal, WalError> {
-        let file = segment.path(dir);
-        Ok(Wal {
-            dir: dir.clone(),
-            metadata,
-            segment_bytes: options.whole_sectors(),
-            segment,
-            file_len: disk.len(&file)?,
-            file,
-            end: end.at,
-            chain: self.chain.expect("a log with metadata has a chain"),
-            last_index: self.last_index.unwrap_or(0),
-            hard_state: self.hard_state,
-            batch: BytesMut::new(),
-            ops: Vec::new(),
-        })
-    }
-}
-
-impl End {
-    /// Whether the seal at this place is that of the records before it.
-    fn is_sealed_by(&self, record: &Record, body: &[u8]) -> bool {
-        seal::read(record, body).is_some_and(|seal| {
-            u64::from(seal.batch_len) == self.at - self.unsealed_from
-                && seal.checksum == self.unsealed
-        })
-    }
-}
-
-fn decode<M: prost::Message + Default>(
-    data: Bytes,
-    expected: &'static str,
-) -> Result<M, Corruption> {
-    M::decode(data).map_err(|error| Corruption::Content { expected, message: error.to_string() })
 }

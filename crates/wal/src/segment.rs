@@ -25,13 +25,8 @@ pub(crate) struct SegmentName {
 impl SegmentName {
     /// None if this is not the name of a segment.
     pub(crate) fn parse(name: &str) -> Option<SegmentName> {
-        let (sequence, first_index) = name.strip_suffix(SUFFIX)?.split_once('-')?;
-        let number = |digits: &str| {
-            let plain = digits.len() == 16
-                && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-            plain.then(|| u64::from_str_radix(digits, 16).ok())?
-        };
-        Some(SegmentName { sequence: number(sequence)?, first_index: number(first_index)? })
+        let (sequence, first_index) = parse_name(name, SUFFIX)?;
+        Some(SegmentName { sequence, first_index })
     }
 
     pub(crate) fn path(self, dir: &DiskPath) -> DiskPath {
@@ -43,6 +38,17 @@ impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}-{:016x}{SUFFIX}", self.sequence, self.first_index)
     }
+}
+
+/// The two numbers of a name `%016x-%016x` with a suffix; none if it is not one.
+pub(crate) fn parse_name(name: &str, suffix: &str) -> Option<(u64, u64)> {
+    let (first, second) = name.strip_suffix(suffix)?.split_once('-')?;
+    let number = |digits: &str| {
+        let plain = digits.len() == 16
+            && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        plain.then(|| u64::from_str_radix(digits, 16).ok())?
+    };
+    Some((number(first)?, number(second)?))
 }
 
 /// Whether a file is a segment that was being created.

@@ -4,12 +4,16 @@
 //! created or opened: it hands out operations.
 
 use std::borrow::Borrow;
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use prost::Message as _;
 use quorate_proto::raftpb::{Entry, HardState};
+use quorate_proto::walpb;
 
 use crate::disk::{Disk, DiskOp, DiskPath, SECTOR_BYTES};
 use crate::error::WalError;
+use crate::extent::Extent;
 use crate::record::seal::{self, Seal};
 use crate::record::{self, Fields, RecordType};
 use crate::segment::{self, SegmentName};
@@ -47,6 +51,8 @@ pub struct Wal {
     pub(crate) dir: DiskPath,
     pub(crate) metadata: Bytes,
     pub(crate) segment_bytes: u64,
+    /// The segments before the one that is appended to, oldest first.
+    pub(crate) earlier: VecDeque<SegmentName>,
     /// The segment that is appended to.
     pub(crate) segment: SegmentName,
     pub(crate) file: DiskPath,
@@ -56,12 +62,14 @@ pub struct Wal {
     pub(crate) end: u64,
     /// The chain's value after everything appended.
     pub(crate) chain: u32,
-    pub(crate) last_index: u64,
+    pub(crate) extent: Extent,
     pub(crate) hard_state: HardState,
     /// The frames appended since operations were last taken.
     pub(crate) batch: BytesMut,
     /// What has to be done before the batch is written.
     pub(crate) ops: Vec<DiskOp>,
+    /// What can be done once the batch is durable.
+    pub(crate) removals: Vec<DiskOp>,
 }
 
 impl Wal {
@@ -100,15 +108,17 @@ impl Wal {
             dir: dir.clone(),
             metadata,
             segment_bytes,
+            earlier: VecDeque::new(),
             segment: name,
             file: name.path(dir),
             file_len: segment_bytes.max(end),
             end,
             chain,
-            last_index: 0,
+            extent: Extent::beginning_at(1),
             hard_state: HardState::default(),
             batch: BytesMut::new(),
             ops: Vec::new(),
+            removals: Vec::new(),
         })
     }
 
@@ -129,7 +139,8 @@ impl Wal {
     /// out. An entry whose index is not behind the last one replaces it and all that follow it.
     ///
     /// # Panics
-    /// If an entry leaves a gap to those before it: then consensus itself is broken.
+    /// If an entry leaves a gap to those before it, or one that a snapshot covers is replaced: then
+    /// consensus itself is broken.
     pub fn append<E: Borrow<Entry>>(
         &mut self,
         hard_state: Option<HardState>,
@@ -156,13 +167,15 @@ impl Wal {
 
     fn append_entry(&mut self, entry: &Entry) {
         let Entry { r#type, term, index, ref data } = *entry;
+        let snapshot = self.extent.snapshot_index();
         assert!(
-            (1..=self.last_index + 1).contains(&index),
-            "entry {index} of term {term} does not follow entry {}",
-            self.last_index
+            index > snapshot,
+            "entry {index} of term {term} does not follow the snapshot at entry {snapshot}"
         );
         self.begin();
-        self.last_index = index;
+        if let Err(next) = self.extent.append(index, term) {
+            panic!("entry {index} of term {term} does not follow entry {}", next - 1);
+        }
         let kind = u64::try_from(r#type).expect("an entry's type is not negative");
         let mut fields = Fields::new()
             .byte(1 << 3)
@@ -181,6 +194,47 @@ impl Wal {
         record::put(batch, chain, RecordType::Entry, fields.as_bytes(), payload);
     }
 
+    /// Notes a snapshot, whose file must be durable already: from the moment that the batch is
+    /// durable, the log can be [opened](crate::Contents::open) from it.
+    ///
+    /// A snapshot of an entry that the log has, of the same term, says only that. Any other came
+    /// from a leader and replaces the whole log: the next entry is the one behind it. Append the
+    /// hard state and the entries that come with such a snapshot after it.
+    ///
+    /// # Panics
+    /// If it is older than the one noted last: the state never goes back.
+    pub fn append_snapshot(&mut self, snapshot: &walpb::Snapshot) {
+        let walpb::Snapshot { index, term, .. } = *snapshot;
+        let newest = self.extent.snapshot_index();
+        assert!(index >= newest, "the snapshot at entry {index} is older than that at {newest}");
+        self.begin();
+        let _ = self.extent.snapshot(index, term);
+        let data = snapshot.encode_to_vec();
+        record::put(&mut self.batch, &mut self.chain, RecordType::Snapshot, &data, &[]);
+    }
+
+    /// Gives up entries that a snapshot covers: lets [`take_ops`](Wal::take_ops) remove the
+    /// segments that are not needed to open the log from any snapshot noted at or above `index`.
+    /// Entries up to `index` may still be there afterwards.
+    ///
+    /// # Panics
+    /// If no snapshot at or above `index` was noted: what it covers would be lost.
+    pub fn release_to(&mut self, index: u64) {
+        let newest = self.extent.snapshot_index();
+        assert!(index <= newest, "entries above the snapshot at {newest} are not to be released");
+        // A segment's first index is behind what the log held when it began. So the last one that
+        // is not above `index` has that entry as it is now, and all that came to be behind it.
+        let needed = match self.segment.first_index <= index {
+            true => self.earlier.len(),
+            false => self.earlier.iter().rposition(|name| name.first_index <= index).unwrap_or(0),
+        };
+        for name in self.earlier.drain(..needed) {
+            // One by one: a loss of power must not leave a gap.
+            self.removals.push(DiskOp::Remove { file: name.path(&self.dir) });
+            self.removals.push(DiskOp::SyncDir { dir: self.dir.clone() });
+        }
+    }
+
     /// Goes on to a new segment if the current one is full. Only between batches: a segment's
     /// header is part of the chain.
     fn begin(&mut self) {
@@ -192,8 +246,11 @@ impl Wal {
             self.ops.push(DiskOp::SetLen { file: file.clone(), len: self.end });
             self.ops.push(DiskOp::Sync { file });
         }
-        self.segment =
-            SegmentName { sequence: self.segment.sequence + 1, first_index: self.last_index + 1 };
+        let next = SegmentName {
+            sequence: self.segment.sequence + 1,
+            first_index: self.extent.last() + 1,
+        };
+        self.earlier.push_back(std::mem::replace(&mut self.segment, next));
         self.file = self.segment.path(&self.dir);
         let header =
             segment::header(self.segment, &mut self.chain, &self.metadata, &self.hard_state);
@@ -202,14 +259,16 @@ impl Wal {
         self.ops.extend(segment::creation(&self.dir, self.segment, header, self.segment_bytes));
     }
 
-    /// Hands out what makes everything durable that was appended since the last call; nothing if
-    /// nothing was.
+    /// Hands out what makes everything durable that was appended since the last call, and removes
+    /// what was released; nothing if nothing was.
     #[must_use = "the operations are handed out once"]
     pub fn take_ops(&mut self) -> Vec<DiskOp> {
         if !self.batch.is_empty() {
             let seal = Seal::of(self.segment.sequence, self.end, &self.batch);
             self.take_batch(seal);
         }
+        // Only once what made segments dispensable is durable.
+        self.ops.append(&mut self.removals);
         std::mem::take(&mut self.ops)
     }
 
@@ -224,16 +283,18 @@ impl Wal {
         self.ops.push(DiskOp::Sync { file: self.file.clone() });
     }
 
-    /// Whether something was appended that [`take_ops`](Wal::take_ops) has not handed out yet.
+    /// Whether something was appended or released that [`take_ops`](Wal::take_ops) has not handed
+    /// out yet.
     #[must_use]
     pub fn has_pending(&self) -> bool {
-        !self.batch.is_empty()
+        !self.batch.is_empty() || !self.removals.is_empty()
     }
 
-    /// The index of the last entry appended; 0 for none.
+    /// The index of the last entry appended or, if a snapshot replaced all, of the last one that
+    /// it covers; 0 for none.
     #[must_use]
     pub fn last_index(&self) -> u64 {
-        self.last_index
+        self.extent.last()
     }
 
     /// The hard state appended last.

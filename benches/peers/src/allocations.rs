@@ -8,9 +8,13 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Whether a thread counts.
+static COUNTING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// What was counted so far; none while nobody counts.
+    /// What this thread has counted so far; none if it does not count.
     static COUNTED: Cell<Option<Counted>> = const { Cell::new(None) };
 }
 
@@ -31,17 +35,25 @@ pub(crate) struct Counted {
 /// Runs `work` and counts what it allocates on this thread.
 ///
 /// # Panics
-/// If called by `work`.
+/// If another count is under way.
 pub(crate) fn count(work: impl FnOnce()) -> Counted {
-    let before = COUNTED.replace(Some(Counted { allocations: 0, bytes: 0, live: 0 }));
-    assert_eq!(before, None, "one count at a time");
+    assert!(!COUNTING.swap(true, Relaxed), "one count at a time");
+    COUNTED.set(Some(Counted { allocations: 0, bytes: 0, live: 0 }));
     work();
+    COUNTING.store(false, Relaxed);
     COUNTED.take().expect("nobody else ends this count")
 }
 
 struct Counting;
 
 fn note(freed: usize, allocated: usize) {
+    if COUNTING.load(Relaxed) {
+        note_here(freed, allocated);
+    }
+}
+
+#[cold]
+fn note_here(freed: usize, allocated: usize) {
     if let Some(mut counted) = COUNTED.get() {
         if allocated > 0 {
             counted.allocations += 1;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use quorate_proto::raftpb::{Entry, HardState};
+use quorate_proto::raftpb::{Entry, HardState, Snapshot, SnapshotMetadata};
+use quorate_proto::walpb;
 use quorate_wal::disk::{DiskOp, conformance};
-use quorate_wal::{Wal, WalError, WalOptions};
+use quorate_wal::{SnapshotId, Wal, WalError, WalOptions, snap};
 use tempfile::TempDir;
 
 use super::*;
@@ -174,4 +175,46 @@ fn a_torn_batch_is_repaired_and_damage_refused() {
             assert!(matches!(opened, Err(WalError::Corrupt { .. })), "{opened:?}");
         }
     }
+}
+
+#[test]
+fn a_member_starts_from_its_newest_snapshot_and_what_the_log_has_behind_it() {
+    let folder = folder();
+    let mut disk_now = disk(&folder);
+    let (wal_dir, snap_dir) = (path("wal"), path("snap"));
+    snap::prepare(&mut disk_now, &snap_dir).expect("an empty disk");
+    let mut wal = Wal::create(&mut disk_now, &wal_dir, Bytes::from_static(b"me"), SMALL)
+        .expect("an empty disk");
+    for index in 1..=60 {
+        wal.append(Some(HardState { term: 1, vote: 1, commit: index }), [entry(index)]);
+        DiskOp::execute_all(&wal.take_ops(), &mut disk_now).expect("a healthy disk");
+        if index % 20 == 15 {
+            let metadata = SnapshotMetadata { index, term: 1, ..SnapshotMetadata::default() };
+            let data = Some(Bytes::from(vec![index as u8; 5000]));
+            let snapshot = Snapshot { data, metadata };
+            let mut ops = snap::write_ops(&snap_dir, &snapshot);
+            wal.append_snapshot(&walpb::Snapshot { index, term: 1, conf_state: None });
+            wal.release_to(index);
+            ops.extend(wal.take_ops());
+            DiskOp::execute_all(&ops, &mut disk_now).expect("a healthy disk");
+            let ops = snap::remove_ops(&disk_now, &snap_dir, 1).expect("a healthy disk");
+            DiskOp::execute_all(&ops, &mut disk_now).expect("a healthy disk");
+        }
+    }
+    drop(disk_now);
+
+    let mut disk_now = disk(&folder);
+    snap::prepare(&mut disk_now, &snap_dir).expect("a healthy disk");
+    assert_eq!(disk_now.list(&snap_dir).expect("the directory").len(), 1);
+    let first = disk_now.list(&wal_dir).expect("the log's directory").remove(0);
+    assert!(!first.name().starts_with("0000000000000000-"), "nothing was released");
+    let contents = Wal::read(&disk_now, &wal_dir).expect("a valid log");
+    let loaded = snap::load_newest(&disk_now, &snap_dir, |id| contents.continues(id));
+    let loaded = loaded.expect("a healthy disk");
+    assert_eq!(loaded.damaged, []);
+    let snapshot = loaded.snapshot.expect("one is there");
+    assert_eq!(snapshot.data, Some(Bytes::from(vec![55; 5000])));
+    let start = SnapshotId { index: 55, term: 1 };
+    let recovered = contents.open(&mut disk_now, start, SMALL).expect("the log continues it");
+    assert_eq!(recovered.entries, (56..=60).map(entry).collect::<Vec<_>>());
 }

@@ -1,5 +1,8 @@
 //! Damage to what was durable: found, said where, and never taken for the end of the log.
 
+use quorate_proto::raftpb::ConfState;
+use quorate_proto::walpb;
+
 use super::*;
 use crate::Corruption;
 
@@ -35,17 +38,22 @@ fn every_flipped_bit_is_found_or_harmless() {
     let mut disk = created(WalOptions { segment_bytes: 2560 });
     let file = segments(&disk.0)[0].clone();
     // Small terms, so that a hard state and an entry could be mistaken for each other; an entry
-    // without a payload; records of a power of two bytes; one across sectors.
+    // without a payload; records of a power of two bytes; one across sectors. No length field of the last
+    // batch ends a sector: that one is taken for torn when it becomes zero.
     let no_payload = Entry { term: 1, index: 1, ..Entry::default() };
     save(&mut disk.0, &mut disk.1, Some(state(1, 1, 0)), &[no_payload]);
-    let entries = [entry(2, 1, "ab"), entry(3, 1, vec![7; 600])];
+    let entries = [entry(2, 1, "ab"), entry(3, 1, vec![7; 620])];
     save(&mut disk.0, &mut disk.1, Some(state(1, 2, 2)), &entries);
+    let conf_state = Some(ConfState { voters: vec![1, 2], ..ConfState::default() });
+    disk.1.append_snapshot(&walpb::Snapshot { index: 2, term: 1, conf_state });
     save(&mut disk.0, &mut disk.1, Some(state(2, 1, 3)), &[entry(4, 2, "c")]);
     save(&mut disk.0, &mut disk.1, Some(state(2, 1, 4)), &[]);
     let disk = disk.0;
     let end = disk.data_end(&file).expect("a segment") as usize;
     let expected = open(&mut disk.clone()).expect("a valid log");
     assert_eq!(expected.entries.len(), 4);
+    let snapshots = Wal::read(&disk, &dir()).expect("a valid log").snapshots().to_vec();
+    assert_eq!(snapshots.len(), 2);
 
     let image = content(&disk, &file);
     for bit in 0..image.len() * 8 {
@@ -59,6 +67,7 @@ fn every_flipped_bit_is_found_or_harmless() {
                 assert!(byte >= end, "bit {bit} of byte {byte} was not noticed");
                 assert_eq!(recovered.entries, expected.entries, "byte {byte}");
                 assert_eq!(recovered.hard_state, expected.hard_state, "byte {byte}");
+                assert_eq!(Wal::read(&disk, &dir()).expect("opened").snapshots(), snapshots);
                 assert!(recovered.repaired.is_some(), "byte {byte}");
             }
         }

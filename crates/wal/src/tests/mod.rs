@@ -5,6 +5,7 @@ mod damage;
 mod etcd;
 mod format;
 mod lifecycle;
+mod snapshots;
 
 use bytes::Bytes;
 use quorate_proto::raftpb::{Entry, HardState};

@@ -1,0 +1,198 @@
+//! Our side: the core, and a driver that carries its effects out in memory.
+//!
+//! The driver does what `member` does: it keeps the payloads, puts them beside the messages, holds
+//! messages back until the write that they rest on is done, and writes together what came together
+//! (group commit).
+
+use bytes::Bytes;
+use quorate_raft::{
+    Body, Effect, EntryRange, Event, HardState, IoId, Log, LogIndex, Message, NodeId, Options,
+    Raft, Restored, Role, TimerKind,
+};
+
+use crate::network::Network;
+use crate::segments::Segments;
+use crate::workload::{Applied, Group};
+
+/// A message, with the payload of each entry that it announces.
+#[derive(Debug)]
+struct Envelope {
+    message: Message,
+    payloads: Vec<Bytes>,
+}
+
+#[derive(Debug)]
+struct Member {
+    raft: Raft,
+    /// Payloads of the entries from index 1 on; an empty one for that of a new leader.
+    log: Segments<Bytes>,
+    hard_state: HardState,
+    /// Messages that wait for a write.
+    held: Vec<(IoId, Envelope)>,
+    /// The last write that was asked for and not reported as durable.
+    unreported: Option<IoId>,
+    applied: Applied,
+}
+
+/// Three members over [`Raft`].
+#[derive(Debug)]
+pub(crate) struct Quorate {
+    members: [Member; 3],
+    network: Network<Envelope>,
+}
+
+impl Group for Quorate {
+    fn elect() -> Quorate {
+        let mut group = Quorate { members: [1, 2, 3].map(Member::new), network: Network::new() };
+        let [first, ..] = &mut group.members;
+        first.step(Event::Timer(TimerKind::Election), Vec::new(), &mut group.network);
+        group.pump();
+        assert_eq!(group.members[0].raft.role(), Role::Leader, "nobody else stood for election");
+        group
+    }
+
+    fn propose(&mut self, payloads: impl ExactSizeIterator<Item = Bytes>) {
+        let payloads: Vec<Bytes> = payloads.collect();
+        let sizes = payloads.iter().map(|payload| payload.len() as u32).collect();
+        let [leader, ..] = &mut self.members;
+        leader.step(Event::Propose { sizes }, payloads, &mut self.network);
+    }
+
+    fn pump(&mut self) {
+        let mut busy = true;
+        while busy {
+            busy = false;
+            for member in &mut self.members {
+                busy |= member.turn(&mut self.network);
+            }
+        }
+    }
+
+    fn messages(&self) -> u64 {
+        self.network.sent()
+    }
+
+    fn applied(&self) -> [Applied; 3] {
+        self.members.each_ref().map(|member| member.applied)
+    }
+
+    fn drop_logs(&mut self) {
+        for member in &mut self.members {
+            member.log = Segments::new();
+        }
+    }
+}
+
+impl Member {
+    fn new(id: u64) -> Member {
+        let raft = Raft::new(Restored {
+            id: NodeId(id),
+            voters: [1, 2, 3].map(NodeId).to_vec(),
+            hard_state: HardState::default(),
+            log: Log::new(),
+            options: Options::default(),
+        })
+        .expect("a new member's state is valid");
+        Member {
+            raft,
+            log: Segments::new(),
+            hard_state: HardState::default(),
+            held: Vec::new(),
+            unreported: None,
+            applied: Applied::default(),
+        }
+    }
+
+    /// Takes in all that has arrived, then writes at once what it led to. Says whether there was
+    /// anything to do.
+    fn turn(&mut self, network: &mut Network<Envelope>) -> bool {
+        let mut busy = false;
+        while let Some(Envelope { message, payloads }) = network.receive(self.raft.id().0) {
+            busy = true;
+            self.step(Event::Message(message), payloads, network);
+        }
+        while let Some(written) = self.unreported.take() {
+            busy = true;
+            self.step(Event::Persisted(written), Vec::new(), network);
+            for (after, envelope) in self.held.drain(..) {
+                assert!(after.sequence <= written.sequence, "it rests on what was written by now");
+                network.send(envelope.message.to.0, envelope);
+            }
+        }
+        busy
+    }
+
+    /// One event, with the payloads of the entries that it brings.
+    fn step(&mut self, event: Event, payloads: Vec<Bytes>, network: &mut Network<Envelope>) {
+        let first = match &event {
+            Event::Message(Message { body: Body::Append { previous_index, .. }, .. }) => {
+                previous_index.next()
+            }
+            _ => self.raft.log().last_index().next(),
+        };
+        let mut brought = Some(payloads);
+        self.raft.handle(event);
+        while let Some(effect) = self.raft.poll() {
+            match effect {
+                Effect::Persist { id, hard_state, entries } => {
+                    if let Some(hard_state) = hard_state {
+                        self.hard_state = hard_state;
+                    }
+                    if let Some(range) = entries {
+                        let payloads = brought.take().expect("an event's entries are written once");
+                        self.write(range, first, payloads);
+                    }
+                    self.unreported = Some(id);
+                }
+                Effect::Send { message, after } => {
+                    let payloads = self.payloads_for(&message);
+                    let envelope = Envelope { message, payloads };
+                    match after {
+                        Some(write) => self.held.push((write, envelope)),
+                        None => network.send(envelope.message.to.0, envelope),
+                    }
+                }
+                Effect::Commit(range) => self.apply(range),
+                Effect::SetTimer(_) => {}
+                Effect::ReadReady { .. } | Effect::ReadDropped { .. } | Effect::ProposalDropped => {
+                    unreachable!("nobody reads, and member 1 leads")
+                }
+            }
+        }
+    }
+
+    /// Puts the entries of `range` into the log; `payloads` are those of the entries from `first`
+    /// on, of which the log may have some already.
+    fn write(&mut self, range: EntryRange, first: LogIndex, payloads: Vec<Bytes>) {
+        self.log.truncate(range.first.previous().0 as usize);
+        let known = range.first.distance_from(first) as usize;
+        for payload in payloads.into_iter().skip(known) {
+            self.log.push(payload);
+        }
+        if (self.log.len() as u64) < range.last.0 {
+            // The entry with which a new leader begins its term comes from nobody.
+            self.log.push(Bytes::new());
+        }
+        assert_eq!(self.log.len() as u64, range.last.0, "each entry has its payload");
+    }
+
+    fn payloads_for(&self, message: &Message) -> Vec<Bytes> {
+        let Body::Append { previous_index, entries, .. } = &message.body else {
+            return Vec::new();
+        };
+        let start = previous_index.0 as usize;
+        let mut payloads = Vec::with_capacity(entries.len());
+        for run in self.log.runs(start, start + entries.len()) {
+            payloads.extend_from_slice(run);
+        }
+        payloads
+    }
+
+    fn apply(&mut self, range: EntryRange) {
+        for run in self.log.runs(range.first.previous().0 as usize, range.last.0 as usize) {
+            for payload in run {
+                self.applied.apply(payload);
+            }
+        }
+    }
+}

@@ -39,7 +39,7 @@ impl fmt::Display for DecodeError {
 /// A write as the payload of an entry, with the member that its client waits at.
 ///
 /// # Panics
-/// If it is a range, which never goes through the log.
+/// If it is not a write to the store.
 pub(crate) fn encode(member: NodeId, id: RequestId, request: &Request) -> Bytes {
     let header =
         pb::RequestHeader { id: id.0, requester_member_id: member.0, ..Default::default() };
@@ -52,7 +52,9 @@ pub(crate) fn encode(member: NodeId, id: RequestId, request: &Request) -> Bytes 
             let revision = compact.revision.0;
             message.compaction = Some(pb::CompactionRequest { revision, physical: false });
         }
-        Request::Range(_) => unreachable!("a range does not go through the log"),
+        Request::Range(_) | Request::ChangeMembers(_) | Request::TransferLeadership(_) => {
+            unreachable!("it is not a write to the store")
+        }
     }
     Bytes::from(message.encode_to_vec())
 }

@@ -12,7 +12,7 @@ pub struct Time(pub u64);
 /// A request that waits must not wait longer because somebody set the clock back (the simulator
 /// found a read that was never repeated after a jump of ten seconds): what the clock loses does not
 /// count.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Elapsed {
     /// The clock's last reading.
     reading: Time,
@@ -39,13 +39,27 @@ pub struct Config {
     pub id: NodeId,
     /// The cluster that it belongs to: a disk of another cluster is refused.
     pub cluster_id: u64,
-    /// All members, this one among them.
-    pub voters: Vec<NodeId>,
+    /// On an empty disk: the voters of the new cluster that this member founds with others, who
+    /// are all given the same; or none, to join a cluster that exists. Without meaning on a disk
+    /// that has a log, which says who the members are.
+    pub founders: Option<Vec<NodeId>>,
     /// The first of 2³² request ids that no other process uses, in this cluster and for ever:
     /// an earlier life of this member would take answers meant for it.
     pub first_request_id: u64,
-    /// Limits on messages between members.
+    /// Consensus: limits, and whether leaders answer reads by lease.
     pub raft: Options,
+    /// How long [`crate::Timer::Election`] takes, in nanoseconds. Leases are counted from it.
+    pub election_timeout_ns: u64,
+    /// By how many parts in a million each member's clock may run too fast or too slow. Leases
+    /// are shorter than the election timeout by what two clocks may then differ.
+    pub clock_drift_ppm: u32,
+    /// A snapshot is taken whenever so many entries were applied since the last one; not 0.
+    pub snapshot_every: u64,
+    /// So many entries behind a snapshot stay, so that a follower that is a little late need not
+    /// be sent all of the state.
+    pub snapshot_keep: u64,
+    /// A snapshot of which nothing was heard after so many nanoseconds is taken for lost.
+    pub snapshot_retry_ns: u64,
     /// The log's files.
     pub wal: quorate_wal::WalOptions,
     /// A request that was not answered after this many nanoseconds is answered with a time-out.
@@ -63,13 +77,23 @@ pub struct Config {
 impl Config {
     /// A member with etcd's limits.
     #[must_use]
-    pub fn new(id: NodeId, cluster_id: u64, voters: Vec<NodeId>, first_request_id: u64) -> Config {
+    pub fn new(
+        id: NodeId,
+        cluster_id: u64,
+        founders: Option<Vec<NodeId>>,
+        first_request_id: u64,
+    ) -> Config {
         Config {
             id,
             cluster_id,
-            voters,
+            founders,
             first_request_id,
             raft: Options::default(),
+            election_timeout_ns: 1_000_000_000,
+            clock_drift_ppm: 10_000,
+            snapshot_every: 10_000,
+            snapshot_keep: 5_000,
+            snapshot_retry_ns: 30_000_000_000,
             wal: quorate_wal::WalOptions::default(),
             request_timeout_ns: 7_000_000_000,
             read_retry_ns: 500_000_000,

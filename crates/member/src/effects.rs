@@ -1,16 +1,22 @@
-//! Carrying out what consensus asks for: write, send, apply.
+//! What consensus asks for, carried out: writes, messages, and entries applied to the store.
 
 use bytes::Bytes;
 use quorate_mvcc::Error;
-use quorate_raft::{Body, Effect, EntryRange, Event, LogIndex, TimerKind};
+use quorate_raft::{
+    Body, DropReason, Effect, EntryRange, Event, HardState, IoId, LogIndex, MembershipChange,
+    Message, NodeId, TimerKind,
+};
 
 use crate::codec;
-use crate::journal::Entry;
+use crate::journal::{Entry, EntryKind};
 use crate::member::{Member, Output, PeerMessage, Timer};
+use crate::membership;
+use crate::proposals::RequestId;
 use crate::request::{Request, ResponseBody};
 
 impl Member {
-    /// One event through consensus. `payloads` are those of the entries that it brings.
+    /// One event through consensus. `payloads` are those of the entries that it brings, or of its
+    /// snapshot.
     pub(crate) fn step(&mut self, event: Event, payloads: &[Bytes]) {
         let first = match &event {
             Event::Message(message) => match &message.body {
@@ -18,64 +24,112 @@ impl Member {
                     assert_eq!(entries.len(), payloads.len(), "each entry comes with its payload");
                     previous_index.next()
                 }
+                Body::Snapshot(snapshot) => {
+                    // What cannot be restored is not taken: the leader sends it again.
+                    if !self.receive_snapshot(snapshot, payloads) {
+                        return;
+                    }
+                    LogIndex::ZERO
+                }
                 _ => LogIndex::ZERO,
             },
-            Event::Propose { .. } => self.raft.log().last_index().next(),
+            Event::Propose { .. } | Event::ProposeChange { .. } => {
+                self.raft.log().last_index().next()
+            }
             _ => LogIndex::ZERO,
         };
         self.raft.handle(event);
         self.carry_out_effects(first, payloads);
+        self.forget_arrived();
     }
 
-    pub(crate) fn propose(&mut self, payload: Bytes) {
+    /// Hands a write to consensus, as the leader. Says why if it is not taken.
+    pub(crate) fn propose(&mut self, payload: Bytes) -> Result<(), DropReason> {
         let sizes = vec![payload.len() as u32];
         self.step(Event::Propose { sizes }, &[payload]);
+        self.dropped.take().map_or(Ok(()), Err)
+    }
+
+    /// Hands a change of the membership to consensus.
+    pub(crate) fn propose_change(
+        &mut self,
+        id: RequestId,
+        change: &MembershipChange,
+    ) -> Result<(), DropReason> {
+        let payload = membership::encode(Some((self.config.id, id)), change);
+        let (change, size) = (change.clone(), payload.len() as u32);
+        self.step(Event::ProposeChange { change, size }, &[payload]);
+        self.dropped.take().map_or(Ok(()), Err)
     }
 
     /// `payloads` are those of the entries from `first` on.
     pub(crate) fn carry_out_effects(&mut self, first: LogIndex, payloads: &[Bytes]) {
         while let Some(effect) = self.raft.poll() {
             match effect {
-                Effect::Persist { id, hard_state, entries: None } => {
+                Effect::Persist { id, snapshot: Some(snapshot), hard_state, entries } => {
+                    assert!(entries.is_none(), "no entries come along with a snapshot");
+                    self.install(id, &snapshot, hard_state);
+                }
+                Effect::Persist { id, hard_state, entries: None, .. } => {
                     let hard_state =
                         hard_state.expect("a write without entries is of the hard state");
                     self.journal.write_hard_state(id, hard_state);
                 }
-                Effect::Persist { id, hard_state, entries: Some(range) } => {
-                    let log = self.raft.log();
-                    let new = (range.first.0..=range.last.0).map(|index| {
-                        let meta =
-                            log.meta(LogIndex(index)).expect("what is written is in the log");
-                        let brought = index.checked_sub(first.0).filter(|_| meta.size > 0);
-                        let payload = brought
-                            .map_or(Bytes::new(), |position| payloads[position as usize].clone());
-                        assert_eq!(payload.len(), meta.size as usize, "payload of entry {index}");
-                        Entry { term: meta.term, payload }
-                    });
-                    self.journal.append(id, hard_state, range.first, new);
+                Effect::Persist { id, hard_state, entries: Some(range), .. } => {
+                    self.write_entries(id, hard_state, range, first, payloads);
                 }
-                Effect::Send { message, after } => {
-                    let payloads = match &message.body {
-                        Body::Append { previous_index, entries, .. } => {
-                            self.journal.payloads(previous_index.next(), entries.len())
-                        }
-                        _ => Vec::new(),
-                    };
-                    let message = PeerMessage::Raft { message, payloads };
-                    match after {
-                        Some(write) => self.held.push_back((write, message)),
-                        None => self.outputs.push_back(Output::Send(message)),
-                    }
-                }
+                Effect::Send { message, after } => self.send(message, after),
                 Effect::Commit(range) => self.apply(range),
+                Effect::Restore(snapshot) => self.restore(&snapshot),
                 Effect::ReadReady { id, index } => self.reads.confirm(id, index),
                 Effect::ReadDropped { id } => self.reads.dropped(id),
-                Effect::ProposalDropped => {
-                    unreachable!("a member proposes to itself only as leader")
-                }
+                Effect::ProposalDropped(reason) => self.dropped = Some(reason),
                 Effect::SetTimer(TimerKind::Election) => self.set_timer(Timer::Election),
+                Effect::SetTimer(TimerKind::Jitter) => self.set_timer(Timer::Jitter),
                 Effect::SetTimer(TimerKind::Heartbeat) => self.set_timer(Timer::Heartbeat),
+                Effect::RoundBegun(round) => self.lease.begun(round, self.now),
+                Effect::RoundConfirmed(round) => self.lease.confirmed(round),
             }
+        }
+    }
+
+    fn write_entries(
+        &mut self,
+        id: IoId,
+        hard_state: Option<HardState>,
+        range: EntryRange,
+        first: LogIndex,
+        payloads: &[Bytes],
+    ) {
+        let log = self.raft.log();
+        let mut changes = self.raft.membership().changes(range.first, range.last).peekable();
+        let new = (range.first.0..=range.last.0).map(|index| {
+            let meta = log.meta(LogIndex(index)).expect("what is written is in the log");
+            let brought = index.checked_sub(first.0).filter(|_| meta.size > 0);
+            let payload =
+                brought.map_or(Bytes::new(), |position| payloads[position as usize].clone());
+            assert_eq!(payload.len(), meta.size as usize, "payload of entry {index}");
+            let change = changes.next_if(|(at, _)| at.0 == index);
+            let kind = if change.is_some() { EntryKind::Change } else { EntryKind::Request };
+            Entry { term: meta.term, kind, payload }
+        });
+        self.journal.append(id, hard_state, range.first, new);
+    }
+
+    fn send(&mut self, message: Message, after: Option<IoId>) {
+        let payloads = match &message.body {
+            Body::Append { previous_index, entries, .. } => {
+                self.journal.payloads(previous_index.next(), entries.len())
+            }
+            Body::Snapshot(snapshot) => {
+                vec![self.snapshot_data(snapshot, message.to)]
+            }
+            _ => Vec::new(),
+        };
+        let message = PeerMessage::Raft { message, payloads };
+        match after {
+            Some(write) => self.held.push_back((write, message)),
+            None => self.outputs.push_back(Output::Send(message)),
         }
     }
 
@@ -88,6 +142,11 @@ impl Member {
         for index in range.first.0..=range.last.0 {
             self.applied = LogIndex(index);
             let entry = self.journal.get(self.applied).expect("a committed entry is in the log");
+            if entry.kind == EntryKind::Change {
+                let waiting = membership::waiting(&entry.payload);
+                self.answer_change(waiting);
+                continue;
+            }
             if entry.payload.is_empty() {
                 continue;
             }
@@ -103,6 +162,19 @@ impl Member {
         }
     }
 
+    /// The change at the entry that was applied last is in force, and committed.
+    fn answer_change(&mut self, waiting: Option<(NodeId, RequestId)>) {
+        let Some((_, id)) = waiting.filter(|(member, _)| *member == self.config.id) else {
+            return;
+        };
+        if let Some(token) = self.proposals.take(id) {
+            let (_, configuration) = self.raft.membership().at(self.applied);
+            let (revision, configuration) = (self.store.revision(), configuration.clone());
+            let body = ResponseBody::Members { revision, configuration };
+            self.reply_from_store(token, Ok(body));
+        }
+    }
+
     /// Every member applies every entry alike: what is refused here is refused everywhere.
     fn apply_request(&mut self, request: &Request) -> Result<ResponseBody, Error> {
         match request {
@@ -112,7 +184,9 @@ impl Member {
             }
             Request::Txn(txn) => self.store.txn(txn).map(ResponseBody::Txn),
             Request::Compact(compact) => self.store.compact(compact).map(ResponseBody::Compact),
-            Request::Range(_) => unreachable!("a range does not go through the log"),
+            Request::Range(_) | Request::ChangeMembers(_) | Request::TransferLeadership(_) => {
+                unreachable!("it does not go through the store's log")
+            }
         }
     }
 }

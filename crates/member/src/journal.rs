@@ -1,50 +1,100 @@
-//! The payloads of the log, and the log's way to the disk.
+//! The payloads of the log, and the way of log and snapshots to the disk.
 //!
 //! Consensus knows entries by number, term and size; here are their bytes. Written is what
 //! [`Journal::append`] encoded, in one batch at a time: what comes while a batch is under way
 //! goes into the next one, so that the disk's own speed decides how much one sync carries (group
 //! commit).
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
-use quorate_proto::raftpb;
-use quorate_raft::{HardState, IoId, LogIndex, Term};
-use quorate_wal::Wal;
-use quorate_wal::disk::DiskOp;
+use quorate_proto::{raftpb, walpb};
+use quorate_raft::{HardState, IoId, LogIndex, Snapshot, Term};
+use quorate_wal::disk::{DiskOp, DiskPath};
+use quorate_wal::{SnapshotId, Wal, snap};
 
 use crate::member::BatchId;
+use crate::membership;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Term of the leader that appended it.
     pub term: Term,
-    /// An encoded request; empty for the entry with which a leader begins its term.
+    /// What the payload is.
+    pub kind: EntryKind,
+    /// Empty for the entry with which a leader begins its term, and for the one with which it
+    /// leaves a joint configuration.
     pub payload: Bytes,
+}
+
+/// What an entry's payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// An encoded request, or nothing.
+    Request,
+    /// An encoded change of the membership.
+    Change,
+}
+
+/// A snapshot, and the state that it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) data: Bytes,
 }
 
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// Entries from index 1 on, as consensus has them in memory.
-    entries: Vec<Entry>,
+    /// The last entry that is forgotten.
+    base: LogIndex,
+    /// The entries after it, as consensus has them in memory.
+    entries: VecDeque<Entry>,
     wal: Wal,
+    /// Where the snapshots' files are.
+    snapshots: DiskPath,
+    /// Those that have a file, oldest first.
+    files: VecDeque<SnapshotId>,
+    /// What has to be on the disk before the log's own operations are.
+    before_log: Vec<DiskOp>,
+    /// What may go once they are.
+    after_log: Vec<DiskOp>,
     /// The last write handed to the log file and not to the disk yet.
     unsubmitted: Option<IoId>,
     /// The batch on the disk, and the last write in it.
-    submitted: Option<(BatchId, IoId)>,
+    submitted: Option<(BatchId, Option<IoId>)>,
     batches: u64,
     /// The first entry that changed since an observer last asked.
     changed_from: Option<LogIndex>,
 }
 
 impl Journal {
-    pub(crate) fn new(entries: Vec<Entry>, wal: Wal) -> Journal {
-        let changed_from = (!entries.is_empty()).then_some(LogIndex(1));
-        Journal { entries, wal, unsubmitted: None, submitted: None, batches: 0, changed_from }
+    pub(crate) fn new(
+        base: SnapshotId,
+        entries: VecDeque<Entry>,
+        wal: Wal,
+        snapshots: DiskPath,
+    ) -> Journal {
+        let changed_from = (!entries.is_empty()).then_some(LogIndex(base.index + 1));
+        let files = Some(base).filter(|base| base.index > 0).into_iter().collect();
+        Journal {
+            base: LogIndex(base.index),
+            entries,
+            wal,
+            snapshots,
+            files,
+            before_log: Vec::new(),
+            after_log: Vec::new(),
+            unsubmitted: None,
+            submitted: None,
+            batches: 0,
+            changed_from,
+        }
     }
 
     /// The entry at `index`, if there is one.
     pub(crate) fn get(&self, index: LogIndex) -> Option<&Entry> {
-        self.entries.get(index.0.checked_sub(1)? as usize)
+        self.entries.get(index.0.checked_sub(self.base.0 + 1)? as usize)
     }
 
     /// The first entry that changed since the last call.
@@ -54,8 +104,8 @@ impl Journal {
 
     /// The payloads of `count` entries from `first` on.
     pub(crate) fn payloads(&self, first: LogIndex, count: usize) -> Vec<Bytes> {
-        let start = first.previous().0 as usize;
-        self.entries[start..start + count].iter().map(|entry| entry.payload.clone()).collect()
+        let start = self.position(first);
+        self.entries.range(start..start + count).map(|entry| entry.payload.clone()).collect()
     }
 
     /// Replaces the log from `first` on, and notes the write.
@@ -66,18 +116,23 @@ impl Journal {
         first: LogIndex,
         new: impl Iterator<Item = Entry>,
     ) {
-        let kept = first.previous().0 as usize;
+        let kept = self.position(first);
         assert!(kept <= self.entries.len(), "entries are appended without a gap");
         self.entries.truncate(kept);
-        self.changed_from = Some(self.changed_from.map_or(first, |changed| changed.min(first)));
+        self.note_change(first);
         self.entries.extend(new);
-        let records =
-            self.entries[kept..].iter().zip(first.0..).map(|(entry, index)| raftpb::Entry {
-                r#type: raftpb::EntryType::EntryNormal as i32,
+        let records = self.entries.range(kept..).zip(first.0..).map(|(entry, index)| {
+            let kind = match entry.kind {
+                EntryKind::Request => raftpb::EntryType::EntryNormal,
+                EntryKind::Change => raftpb::EntryType::EntryConfChangeV2,
+            };
+            raftpb::Entry {
+                r#type: kind as i32,
                 term: entry.term.0,
                 index,
                 data: (!entry.payload.is_empty()).then(|| entry.payload.clone()),
-            });
+            }
+        });
         self.wal.append(hard_state.map(to_record), records);
         self.unsubmitted = Some(id);
     }
@@ -88,24 +143,84 @@ impl Journal {
         self.unsubmitted = Some(id);
     }
 
+    /// A snapshot came from the leader: it replaces the log, and is written before anything else
+    /// of this write is.
+    pub(crate) fn install(&mut self, id: IoId, hard_state: Option<HardState>, state: &State) {
+        self.write_snapshot(state);
+        self.base = state.snapshot.index;
+        self.entries.clear();
+        self.note_change(self.base.next());
+        self.wal.append(hard_state.map(to_record), std::iter::empty::<raftpb::Entry>());
+        self.unsubmitted = Some(id);
+    }
+
+    /// Writes a snapshot: its file, then a record in the log that says so.
+    pub(crate) fn write_snapshot(&mut self, state: &State) {
+        let metadata = membership::to_metadata(&state.snapshot);
+        let (index, term) = (metadata.index, metadata.term);
+        let record = walpb::Snapshot { index, term, conf_state: Some(metadata.conf_state.clone()) };
+        let snapshot = raftpb::Snapshot { data: Some(state.data.clone()), metadata };
+        self.before_log.extend(snap::write_ops(&self.snapshots, &snapshot));
+        self.wal.append_snapshot(&record);
+        self.files.push_back(SnapshotId { term, index });
+    }
+
+    /// The newest snapshot is durable: gives up what only older ones need than the one before it,
+    /// which stays for the case that the newest is damaged one day.
+    pub(crate) fn release_old(&mut self) {
+        while self.files.len() > 2 {
+            let old = self.files.pop_front().expect("there are three");
+            self.after_log.extend(snap::removal_ops(&self.snapshots, old));
+        }
+        if let [kept, _] = self.files.make_contiguous() {
+            self.wal.release_to(kept.index);
+        }
+    }
+
+    /// Forgets the payloads up to `through`.
+    pub(crate) fn compact(&mut self, through: LogIndex) {
+        if through > self.base {
+            self.entries.drain(..self.position(through.next()));
+            self.base = through;
+        }
+    }
+
     /// What to give the disk now: nothing while a batch is under way.
     pub(crate) fn submit(&mut self) -> Option<(BatchId, Vec<DiskOp>)> {
-        if self.submitted.is_some() {
+        let idle = self.before_log.is_empty() && self.after_log.is_empty();
+        if self.submitted.is_some() || (idle && !self.wal.has_pending()) {
             return None;
         }
-        let last = self.unsubmitted.take()?;
         self.batches += 1;
         let batch = BatchId(self.batches);
-        self.submitted = Some((batch, last));
-        Some((batch, self.wal.take_ops()))
+        self.submitted = Some((batch, self.unsubmitted.take()));
+        let mut operations = std::mem::take(&mut self.before_log);
+        operations.extend(self.wal.take_ops());
+        operations.append(&mut self.after_log);
+        Some((batch, operations))
     }
 
     /// The batch on the disk is durable, and with it all writes up to the one returned.
-    pub(crate) fn completed(&mut self, batch: BatchId) -> IoId {
+    pub(crate) fn completed(&mut self, batch: BatchId) -> Option<IoId> {
         let (submitted, last) =
             self.submitted.take().expect("a batch completes after it was submitted");
         assert_eq!(submitted, batch, "batches complete in order");
         last
+    }
+
+    /// The name of the batch that is handed out next.
+    pub(crate) fn next_batch(&self) -> BatchId {
+        BatchId(self.batches + 1)
+    }
+
+    fn note_change(&mut self, first: LogIndex) {
+        self.changed_from = Some(self.changed_from.map_or(first, |changed| changed.min(first)));
+    }
+
+    /// Where the entry is, or would be.
+    fn position(&self, index: LogIndex) -> usize {
+        let position = index.0.checked_sub(self.base.0 + 1);
+        position.unwrap_or_else(|| panic!("entry {index} is forgotten")) as usize
     }
 }
 

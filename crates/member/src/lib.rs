@@ -13,16 +13,21 @@ mod config;
 mod effects;
 mod forwards;
 mod journal;
+mod lease;
 mod member;
+mod membership;
 mod proposals;
 mod reads;
 mod recovery;
 mod request;
+mod snapshots;
+mod transfers;
 
 pub use config::{Config, Time};
 pub use forwards::Ticket;
-pub use journal::Entry;
+pub use journal::{Entry, EntryKind};
 pub use member::{BatchId, Input, Member, Output, PeerMessage, Timer};
+pub use membership::ChangeDecodeError;
 pub use recovery::{Recovery, RecoveryError};
 pub use request::{Error, Request, RequestToken, Response, ResponseBody};
 

@@ -5,17 +5,20 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quorate_mvcc::Store;
 use quorate_raft::{
-    Event, IoId, LogIndex, Message, NodeId, ProtocolView, Raft, Role, Term, TimerKind,
+    DropReason, Event, IoId, LogIndex, Message, NodeId, ProtocolView, Raft, Role, Term, TimerKind,
 };
 use quorate_wal::disk::{DiskError, DiskOp};
 
 use crate::codec;
 use crate::config::{Config, Elapsed, Time};
 use crate::forwards::{Forwards, Ticket};
-use crate::journal::{Entry, Journal};
-use crate::proposals::Proposals;
+use crate::journal::{Entry, Journal, State};
+use crate::lease::Lease;
+use crate::proposals::{Proposals, RequestId};
 use crate::reads::{Read, Reads};
 use crate::request::{Error, Request, RequestToken, Response, ResponseBody};
+use crate::snapshots::Snapshots;
+use crate::transfers::Transfers;
 
 /// Names a batch of disk operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,7 +81,7 @@ pub enum PeerMessage {
     Raft {
         /// The message.
         message: Message,
-        /// The payload of each entry that it announces.
+        /// The payload of each entry that it announces; for a snapshot the state.
         payloads: Vec<Bytes>,
     },
     /// A follower passes a client's write on to its leader.
@@ -99,8 +102,10 @@ pub enum PeerMessage {
 /// The timers that a driver keeps for a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
-    /// For [`TimerKind::Election`]: randomised, between one and two election timeouts.
+    /// For [`TimerKind::Election`]: [`Config::election_timeout_ns`], never less.
     Election,
+    /// For [`TimerKind::Jitter`]: random, at most an election timeout.
+    Jitter,
     /// For [`TimerKind::Heartbeat`].
     Heartbeat,
     /// Gives up and repeats what waits for too long; a fraction of the retry time.
@@ -124,29 +129,47 @@ pub struct Member {
     pub(crate) caught_up: bool,
     pub(crate) proposals: Proposals,
     pub(crate) reads: Reads,
+    pub(crate) lease: Lease,
+    transfers: Transfers,
+    pub(crate) snapshots: Snapshots,
     forwards: Forwards,
+    /// Why consensus did not take what it was just handed.
+    pub(crate) dropped: Option<DropReason>,
     /// Messages that wait for a write to be durable.
     pub(crate) held: VecDeque<(IoId, PeerMessage)>,
     pub(crate) outputs: VecDeque<Output>,
     /// Time since the start.
-    now: Time,
+    pub(crate) now: Time,
     elapsed: Elapsed,
     housekeeping: bool,
     halted: bool,
 }
 
 impl Member {
-    pub(crate) fn assemble(config: Config, raft: Raft, journal: Journal, now: Time) -> Member {
+    /// `state` is what the log goes on from.
+    pub(crate) fn assemble(
+        config: Config,
+        raft: Raft,
+        journal: Journal,
+        state: Option<(State, Store)>,
+        now: Time,
+    ) -> Member {
         let first = config.first_request_id;
+        let (state, store) = state.unzip();
+        let applied = state.as_ref().map_or(LogIndex::ZERO, |state| state.snapshot.index);
         let mut member = Member {
             proposals: Proposals::new(first),
             reads: Reads::new(first),
+            lease: Lease::new(config.election_timeout_ns, config.clock_drift_ppm),
+            transfers: Transfers::default(),
+            snapshots: Snapshots::new(state),
             forwards: Forwards::default(),
+            dropped: None,
             config,
             raft,
             journal,
-            store: Store::new(),
-            applied: LogIndex::ZERO,
+            store: store.unwrap_or_default(),
+            applied,
             caught_up: false,
             held: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -179,12 +202,17 @@ impl Member {
                 // Who does not lead in that term drops it, and its client hears of a time-out.
                 let leads = self.raft.role() == Role::Leader && self.raft.term() == term;
                 if leads && self.forwards.accept(term, from, ticket) {
-                    self.propose(payload);
+                    // What is not taken: the client hears of a time-out as well.
+                    let _ = self.propose(payload);
                 }
             }
             Input::Request { token, request } => self.handle_request(token, request),
             Input::Timer(Timer::Election) => self.step(Event::Timer(TimerKind::Election), &[]),
-            Input::Timer(Timer::Heartbeat) => self.step(Event::Timer(TimerKind::Heartbeat), &[]),
+            Input::Timer(Timer::Jitter) => self.step(Event::Timer(TimerKind::Jitter), &[]),
+            Input::Timer(Timer::Heartbeat) => {
+                self.step(Event::Timer(TimerKind::Heartbeat), &[]);
+                self.give_up_snapshots();
+            }
             Input::Timer(Timer::Housekeeping) => self.keep_house(),
             Input::Disk { batch, result: Ok(()) } => self.handle_durable(batch),
             Input::Disk { result: Err(error), .. } => {
@@ -233,6 +261,17 @@ impl Member {
         &self.store
     }
 
+    /// Whether it would answer a read by its lease alone, at `now` on its own clock.
+    #[must_use]
+    pub fn holds_lease(&self, now: Time) -> bool {
+        let view = self.raft.view();
+        let round = self.lease.at(self.elapsed.clone().at(now));
+        self.config.raft.lease_reads
+            && view.role == Role::Leader
+            && !view.lease_forfeited
+            && round.is_some_and(|round| round.term == view.term)
+    }
+
     /// Whether it answers serializable reads from its own state (see [`Member`]).
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
@@ -259,6 +298,11 @@ impl Member {
             }
             return Ok(());
         }
+        match &request {
+            Request::ChangeMembers(change) => return self.change_members(token, change, deadline),
+            Request::TransferLeadership(to) => return self.transfer(token, *to, deadline),
+            _ => {}
+        }
         let id = self.proposals.next_id();
         let payload = codec::encode(self.config.id, id, &request);
         if payload.len() > self.config.max_request_bytes {
@@ -267,13 +311,55 @@ impl Member {
         let leader = self.raft.leader().ok_or(Error::NoLeader)?;
         self.proposals.wait(id, token, deadline);
         if leader == self.config.id {
-            self.propose(payload);
-        } else {
-            let (from, term) = (self.config.id, self.raft.term());
-            let ticket = Ticket { process: self.config.first_request_id, number: id.0 };
-            let message = PeerMessage::Propose { from, to: leader, term, ticket, payload };
-            self.outputs.push_back(Output::Send(message));
+            let proposed = self.propose(payload);
+            return self.refuse_if_dropped(id, proposed);
         }
+        let (from, term) = (self.config.id, self.raft.term());
+        let ticket = Ticket { process: self.config.first_request_id, number: id.0 };
+        let message = PeerMessage::Propose { from, to: leader, term, ticket, payload };
+        self.outputs.push_back(Output::Send(message));
+        Ok(())
+    }
+
+    fn change_members(
+        &mut self,
+        token: RequestToken,
+        change: &quorate_raft::MembershipChange,
+        deadline: Time,
+    ) -> Result<(), Error> {
+        let id = self.proposals.next_id();
+        self.proposals.wait(id, token, deadline);
+        let proposed = self.propose_change(id, change);
+        self.refuse_if_dropped(id, proposed)
+    }
+
+    /// What consensus has not taken has no effect, and nobody waits for it.
+    fn refuse_if_dropped(
+        &mut self,
+        id: RequestId,
+        proposed: Result<(), DropReason>,
+    ) -> Result<(), Error> {
+        let Err(reason) = proposed else { return Ok(()) };
+        self.proposals.take(id);
+        Err(match reason {
+            DropReason::NotLeader => Error::NotLeader,
+            DropReason::Transferring => Error::NoLeader,
+            DropReason::TooMuchUncommitted => Error::TooManyRequests,
+            DropReason::Change(error) => Error::Change(error),
+        })
+    }
+
+    fn transfer(&mut self, token: RequestToken, to: NodeId, deadline: Time) -> Result<(), Error> {
+        if self.raft.role() != Role::Leader {
+            return Err(Error::NotLeader);
+        }
+        if to != self.config.id {
+            if !self.raft.view().configuration.is_voter(to) {
+                return Err(Error::BadTransferee);
+            }
+            self.step(Event::Transfer { to }, &[]);
+        }
+        self.transfers.wait(token, to, deadline);
         Ok(())
     }
 
@@ -283,7 +369,7 @@ impl Member {
             Request::Put(put) => quorate_mvcc::validate_put(put)?,
             Request::DeleteRange(delete) => quorate_mvcc::validate_delete_range(delete)?,
             Request::Txn(txn) => quorate_mvcc::validate_txn(txn, self.config.max_txn_operations)?,
-            Request::Compact(_) => {}
+            Request::Compact(_) | Request::ChangeMembers(_) | Request::TransferLeadership(_) => {}
         }
         Ok(())
     }
@@ -312,25 +398,38 @@ impl Member {
     }
 
     fn handle_durable(&mut self, batch: BatchId) {
-        let written = self.journal.completed(batch);
-        self.step(Event::Persisted(written), &[]);
-        while self.held.front().is_some_and(|(after, _)| after.sequence <= written.sequence) {
-            let (_, message) = self.held.pop_front().expect("there is a front");
-            self.outputs.push_back(Output::Send(message));
+        if let Some(written) = self.journal.completed(batch) {
+            self.step(Event::Persisted(written), &[]);
+            while self.held.front().is_some_and(|(after, _)| after.sequence <= written.sequence) {
+                let (_, message) = self.held.pop_front().expect("there is a front");
+                self.outputs.push_back(Output::Send(message));
+            }
         }
+        self.finish_snapshot(batch);
     }
 
     fn keep_house(&mut self) {
         self.housekeeping = false;
         let mut expired = self.proposals.expire(self.now);
         expired.extend(self.reads.expire(self.now));
+        for token in self.transfers.expire(self.now) {
+            self.reply(token, Err(Error::TransferTimedOut));
+        }
         for token in expired {
             self.reply(token, Err(Error::TimedOut));
         }
         let before = self.now.0.checked_sub(self.config.read_retry_ns);
         if let Some(id) = before.and_then(|before| self.reads.retry(self.now, Time(before))) {
-            self.step(Event::Read(id), &[]);
+            self.ask_for_read_index(id);
         }
+    }
+
+    fn ask_for_read_index(&mut self, id: quorate_raft::ReadId) {
+        let event = match self.lease.at(self.now) {
+            Some(round) => Event::LeaseRead { id, round },
+            None => Event::Read(id),
+        };
+        self.step(event, &[]);
     }
 
     /// What every input ends with: new reads are asked for, confirmed ones answered, and what was
@@ -340,17 +439,22 @@ impl Member {
         if self.raft.leader().is_some()
             && let Some(id) = self.reads.retry_dropped(self.now)
         {
-            self.step(Event::Read(id), &[]);
+            self.ask_for_read_index(id);
             self.answer_confirmed_reads();
         }
         while let Some(id) = self.reads.next_request(self.now) {
-            self.step(Event::Read(id), &[]);
+            self.ask_for_read_index(id);
             self.answer_confirmed_reads();
         }
+        for token in self.transfers.done(self.raft.leader()) {
+            let revision = self.store.revision();
+            self.reply_from_store(token, Ok(ResponseBody::Transferred { revision }));
+        }
+        self.snapshot_if_due();
         if let Some((batch, operations)) = self.journal.submit() {
             self.outputs.push_back(Output::Disk { batch, operations });
         }
-        let waiting = self.proposals.len() + self.reads.len() > 0;
+        let waiting = self.proposals.len() + self.reads.len() + self.transfers.len() > 0;
         if waiting && !self.housekeeping {
             self.housekeeping = true;
             self.outputs.push_back(Output::SetTimer(Timer::Housekeeping));

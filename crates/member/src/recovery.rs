@@ -1,31 +1,43 @@
 //! Starting a member: from an empty disk, or from what an earlier life left on it.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use bytes::Bytes;
 use prost::Message;
+use quorate_mvcc::{SnapshotError, Store};
 use quorate_proto::etcdserverpb::Metadata;
 use quorate_proto::raftpb;
 use quorate_raft::{
-    EntryMeta, HardState, InvalidState, Log, LogIndex, NodeId, Raft, Restored, Term,
+    EntryMeta, HardState, InvalidState, Log, LogIndex, MembershipChange, NodeId, Raft, Restored,
+    Snapshot, Term,
 };
-use quorate_wal::disk::{Disk, DiskPath};
-use quorate_wal::{TornTail, Wal, WalError};
+use quorate_wal::disk::{Disk, DiskError, DiskOp, DiskPath};
+use quorate_wal::snap::DamagedSnapshot;
+use quorate_wal::{Recovered, SnapshotId, TornTail, Wal, WalError, snap};
 
 use crate::config::{Config, Time};
-use crate::journal::{Entry, Journal};
+use crate::journal::{Entry, EntryKind, Journal, State};
 use crate::member::Member;
+use crate::membership::{self, ChangeDecodeError};
 
 /// Where etcd keeps what a member owns, below its root.
 const DATA_DIRECTORY: &str = "member";
 /// Where etcd keeps the log, below that.
 const WAL_DIRECTORY: &str = "wal";
+/// Where etcd keeps the snapshots, beside the log.
+const SNAPSHOT_DIRECTORY: &str = "snap";
 
 /// What a member found on its disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// Entries in its log; 0 for a new member.
+    /// Entries in its log after its snapshot; 0 for a new member.
     pub entries: u64,
+    /// The index of the snapshot that it started from.
+    pub snapshot: Option<LogIndex>,
+    /// Snapshots that could not be read and were passed over for older ones. Their files were left
+    /// as they are.
+    pub damaged_snapshots: Vec<DamagedSnapshot>,
     /// What a loss of power had left half written, and was cut off.
     pub torn_tail: Option<TornTail>,
 }
@@ -61,6 +73,27 @@ pub enum RecoveryError {
         /// The term of the entry before it.
         last_term: Term,
     },
+    /// An entry is of a type that no member of this version writes.
+    EntryType {
+        /// The entry's index.
+        index: LogIndex,
+        /// Its type's number.
+        kind: i32,
+    },
+    /// An entry should change the membership, and cannot be decoded.
+    Change {
+        /// The entry's index.
+        index: LogIndex,
+        /// What is wrong.
+        error: ChangeDecodeError,
+    },
+    /// A snapshot's file is intact, but does not hold a store.
+    Store {
+        /// The snapshot's index.
+        index: LogIndex,
+        /// What is wrong.
+        error: SnapshotError,
+    },
     /// Consensus cannot have written such a state.
     State(InvalidState),
 }
@@ -81,55 +114,138 @@ impl Member {
         disk.sync_dir(&DiskPath::root()).map_err(WalError::from)?;
         let directory = data.join(WAL_DIRECTORY);
         let metadata = Metadata { node_id: config.id.0, cluster_id: config.cluster_id };
+        let snapshots = data.join(SNAPSHOT_DIRECTORY);
+        snap::prepare(disk, &snapshots)?;
         if !Wal::exists(disk, &directory)? {
             let metadata = Bytes::from(metadata.encode_to_vec());
             let wal = Wal::create(disk, &directory, metadata, config.wal)?;
-            let raft = restore(&config, HardState::default(), Log::new())?;
-            let recovery = Recovery { entries: 0, torn_tail: None };
-            return Ok((
-                Member::assemble(config, raft, Journal::new(Vec::new(), wal), now),
-                recovery,
-            ));
+            return begin(config, disk, wal, snapshots, now);
         }
-        let recovered = Wal::open(disk, &directory, config.wal)?;
-        let found = Metadata::decode(recovered.metadata).map_err(RecoveryError::Metadata)?;
+        let contents = Wal::read(disk, &directory)?;
+        let found =
+            Metadata::decode(contents.metadata().clone()).map_err(RecoveryError::Metadata)?;
         if found != metadata {
             return Err(RecoveryError::Foreign {
                 found: (found.cluster_id, found.node_id),
                 expected: (metadata.cluster_id, metadata.node_id),
             });
         }
-        let (log, entries) = replay(recovered.entries)?;
-        let raft = restore(&config, from_record(recovered.hard_state), log)?;
-        let recovery = Recovery { entries: entries.len() as u64, torn_tail: recovered.repaired };
-        let journal = Journal::new(entries, recovered.wal);
-        Ok((Member::assemble(config, raft, journal, now), recovery))
+        let loaded = snap::load_newest(disk, &snapshots, |id| contents.continues(id))?;
+        let mut state = None;
+        let mut start = SnapshotId::BEGINNING;
+        if let Some(raftpb::Snapshot { data, metadata }) = loaded.snapshot {
+            start = SnapshotId { term: metadata.term, index: metadata.index };
+            let snapshot = membership::from_metadata(metadata);
+            let (index, data) = (snapshot.index, data.unwrap_or_default());
+            let store = Store::from_snapshot(data.clone())
+                .map_err(|error| RecoveryError::Store { index, error })?;
+            state = Some((State { snapshot, data }, store));
+        }
+        let recovered = contents.open(disk, start, config.wal)?;
+        DiskOp::execute_all(&snap::remove_ops(disk, &snapshots, 2)?, disk)?;
+        let Recovered { wal, hard_state, entries, repaired, .. } = recovered;
+        let untouched = hard_state == raftpb::HardState::default() && entries.is_empty();
+        if untouched && state.is_none() {
+            // An earlier life ended before it had written how it began.
+            return begin(config, disk, wal, snapshots, now);
+        }
+        let snapshot = state.as_ref().map(|(state, _)| state.snapshot.clone());
+        let replayed = replay(snapshot.as_ref(), entries)?;
+        let raft = Raft::new(Restored {
+            id: config.id,
+            snapshot: snapshot.clone().unwrap_or_default(),
+            hard_state: from_record(hard_state),
+            log: replayed.log,
+            changes: replayed.changes,
+            options: config.raft.clone(),
+        })
+        .map_err(RecoveryError::State)?;
+        let recovery = Recovery {
+            entries: replayed.entries.len() as u64,
+            snapshot: snapshot.map(|snapshot| snapshot.index),
+            damaged_snapshots: loaded.damaged,
+            torn_tail: repaired,
+        };
+        let journal = Journal::new(start, replayed.entries, wal, snapshots);
+        Ok((Member::assemble(config, raft, journal, state, now), recovery))
     }
 }
 
-fn restore(config: &Config, hard_state: HardState, log: Log) -> Result<Raft, RecoveryError> {
-    let (id, voters, options) = (config.id, config.voters.clone(), config.raft.clone());
-    let restored = Restored { id, voters, hard_state, log, options };
-    Raft::new(restored).map_err(RecoveryError::State)
+/// A member that knows nothing yet: it founds a cluster, or waits to be spoken to.
+fn begin(
+    config: Config,
+    disk: &mut dyn Disk,
+    mut wal: Wal,
+    snapshots: DiskPath,
+    now: Time,
+) -> Result<(Member, Recovery), RecoveryError> {
+    let mut entries = VecDeque::new();
+    let restored = match &config.founders {
+        None => Restored::joiner(config.id, config.raft.clone()),
+        Some(founders) => {
+            let founding = MembershipChange::found(founders.iter().copied());
+            let payload = membership::encode(None, &founding);
+            let size = payload.len() as u32;
+            let restored = Restored::founder(config.id, founding, size, config.raft.clone());
+            let HardState { term, commit, .. } = restored.hard_state;
+            let entry = raftpb::Entry {
+                r#type: raftpb::EntryType::EntryConfChangeV2 as i32,
+                term: term.0,
+                index: commit.0,
+                data: Some(payload.clone()),
+            };
+            let hard_state = raftpb::HardState { term: term.0, vote: 0, commit: commit.0 };
+            wal.append(Some(hard_state), [&entry]);
+            DiskOp::execute_all(&wal.take_ops(), disk)?;
+            entries.push_back(Entry { term, kind: EntryKind::Change, payload });
+            restored
+        }
+    };
+    let raft = Raft::new(restored).map_err(RecoveryError::State)?;
+    let journal = Journal::new(SnapshotId::BEGINNING, entries, wal, snapshots);
+    let recovery =
+        Recovery { entries: 0, snapshot: None, damaged_snapshots: Vec::new(), torn_tail: None };
+    Ok((Member::assemble(config, raft, journal, None, now), recovery))
 }
 
-fn replay(records: Vec<raftpb::Entry>) -> Result<(Log, Vec<Entry>), RecoveryError> {
-    let mut log = Log::new();
-    let mut entries = Vec::with_capacity(records.len());
+/// What the entries of a log come to.
+struct Replayed {
+    log: Log,
+    changes: Vec<(LogIndex, MembershipChange)>,
+    entries: VecDeque<Entry>,
+}
+
+fn replay(
+    snapshot: Option<&Snapshot>,
+    records: Vec<raftpb::Entry>,
+) -> Result<Replayed, RecoveryError> {
+    let mut log = snapshot.map_or(Log::new(), |state| Log::after(state.index, state.term));
+    let mut changes = Vec::new();
+    let mut entries = VecDeque::with_capacity(records.len());
     for record in records {
-        let expected = log.last_index().next();
-        if record.index != expected.0 {
-            return Err(RecoveryError::Gap { expected, found: LogIndex(record.index) });
+        let index = log.last_index().next();
+        if record.index != index.0 {
+            return Err(RecoveryError::Gap { expected: index, found: LogIndex(record.index) });
         }
         let payload = record.data.unwrap_or_default();
         let (term, last_term) = (Term(record.term), log.last_term());
         if term < last_term.max(Term(1)) {
-            return Err(RecoveryError::TermGoesBack { index: expected, term, last_term });
+            return Err(RecoveryError::TermGoesBack { index, term, last_term });
         }
+        let kind = match raftpb::EntryType::try_from(record.r#type) {
+            Ok(raftpb::EntryType::EntryNormal) => EntryKind::Request,
+            Ok(raftpb::EntryType::EntryConfChangeV2) => {
+                let change = membership::decode(&payload)
+                    .map_err(|error| RecoveryError::Change { index, error })?;
+                changes.push((index, change));
+                EntryKind::Change
+            }
+            _ => return Err(RecoveryError::EntryType { index, kind: record.r#type }),
+        };
         log.append(EntryMeta { term, size: payload.len() as u32 });
-        entries.push(Entry { term, payload });
+        entries.push_back(Entry { term, kind, payload });
     }
-    Ok((log, entries))
+    Ok(Replayed { log, changes, entries })
 }
 
 fn from_record(record: raftpb::HardState) -> HardState {
@@ -143,6 +259,12 @@ fn from_record(record: raftpb::HardState) -> HardState {
 impl From<WalError> for RecoveryError {
     fn from(error: WalError) -> RecoveryError {
         RecoveryError::Wal(error)
+    }
+}
+
+impl From<DiskError> for RecoveryError {
+    fn from(error: DiskError) -> RecoveryError {
+        RecoveryError::Wal(WalError::from(error))
     }
 }
 
@@ -166,6 +288,18 @@ impl fmt::Display for RecoveryError {
                 f,
                 "the log has entry {index} of term {term} after one of term {last_term}: it was not \
                  written by consensus; restore the member from its peers"
+            ),
+            RecoveryError::EntryType { index, kind } => write!(
+                f,
+                "entry {index} of the log has type {kind}, which no member of this version writes"
+            ),
+            RecoveryError::Change { index, error } => {
+                write!(f, "entry {index} of the log changes the membership, but it is {error}")
+            }
+            RecoveryError::Store { index, error } => write!(
+                f,
+                "the snapshot at entry {index} is intact, but what it holds is no store: {error}; \
+                 restore the member from its peers"
             ),
             RecoveryError::State(error) => error.fmt(f),
         }

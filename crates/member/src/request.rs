@@ -6,7 +6,7 @@ use quorate_mvcc::{
     CompactRequest, CompactResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
     PutResponse, RangeRequest, RangeResponse, RequestOp, Revision, TxnRequest, TxnResponse,
 };
-use quorate_raft::{NodeId, Term};
+use quorate_raft::{ChangeError, Configuration, MembershipChange, NodeId, Term};
 
 /// The driver's name for a request, by which it knows the answer. Unique among the requests that
 /// wait at one member.
@@ -26,6 +26,10 @@ pub enum Request {
     Txn(TxnRequest),
     /// Forgets old revisions.
     Compact(CompactRequest),
+    /// Adds, promotes, demotes or removes members, all at once. Only the leader takes it.
+    ChangeMembers(MembershipChange),
+    /// Makes another voter the leader. Only the leader takes it.
+    TransferLeadership(NodeId),
 }
 
 /// A member's answer.
@@ -52,6 +56,19 @@ pub enum ResponseBody {
     Txn(TxnResponse),
     /// To [`Request::Compact`].
     Compact(CompactResponse),
+    /// To [`Request::ChangeMembers`]: the configuration that the change led to. A joint one is left
+    /// by the leader later, unless that was to be done explicitly.
+    Members {
+        /// The store's revision.
+        revision: Revision,
+        /// Who belongs to the group from now on.
+        configuration: Configuration,
+    },
+    /// To [`Request::TransferLeadership`]: the other member leads.
+    Transferred {
+        /// The store's revision.
+        revision: Revision,
+    },
 }
 
 /// Why a request was not answered.
@@ -66,6 +83,14 @@ pub enum Error {
     TooManyRequests,
     /// There is no leader to send it to.
     NoLeader,
+    /// Only the leader can do that.
+    NotLeader,
+    /// The membership cannot be changed so, or not now.
+    Change(ChangeError),
+    /// Leadership cannot go to a member that does not vote.
+    BadTransferee,
+    /// The other member did not come to lead in time.
+    TransferTimedOut,
     /// It was under way for too long: a write may still happen, now or later.
     TimedOut,
 }
@@ -77,7 +102,11 @@ impl Request {
         match self {
             Request::Range(_) => true,
             Request::Txn(txn) => is_read_only(txn),
-            Request::Put(_) | Request::DeleteRange(_) | Request::Compact(_) => false,
+            Request::Put(_)
+            | Request::DeleteRange(_)
+            | Request::Compact(_)
+            | Request::ChangeMembers(_)
+            | Request::TransferLeadership(_) => false,
         }
     }
 
@@ -87,7 +116,11 @@ impl Request {
         match self {
             Request::Range(range) => range.serializable,
             Request::Txn(txn) => is_read_only(txn) && is_serializable(txn),
-            Request::Put(_) | Request::DeleteRange(_) | Request::Compact(_) => false,
+            Request::Put(_)
+            | Request::DeleteRange(_)
+            | Request::Compact(_)
+            | Request::ChangeMembers(_)
+            | Request::TransferLeadership(_) => false,
         }
     }
 }
@@ -119,6 +152,9 @@ impl ResponseBody {
             ResponseBody::DeleteRange(response) => response.revision,
             ResponseBody::Txn(response) => response.revision,
             ResponseBody::Compact(response) => response.revision,
+            ResponseBody::Members { revision, .. } | ResponseBody::Transferred { revision } => {
+                *revision
+            }
         }
     }
 }
@@ -128,8 +164,14 @@ impl Error {
     #[must_use]
     pub fn is_definite(self) -> bool {
         match self {
-            Error::Store(_) | Error::TooLarge | Error::TooManyRequests | Error::NoLeader => true,
-            Error::TimedOut => false,
+            Error::Store(_)
+            | Error::TooLarge
+            | Error::TooManyRequests
+            | Error::NoLeader
+            | Error::NotLeader
+            | Error::Change(_)
+            | Error::BadTransferee => true,
+            Error::TimedOut | Error::TransferTimedOut => false,
         }
     }
 }
@@ -148,6 +190,12 @@ impl fmt::Display for Error {
             Error::TooLarge => f.write_str("etcdserver: request is too large"),
             Error::TooManyRequests => f.write_str("etcdserver: too many requests"),
             Error::NoLeader => f.write_str("etcdserver: no leader"),
+            Error::NotLeader => f.write_str("etcdserver: not leader"),
+            Error::Change(error) => write!(f, "etcdserver: unhealthy cluster: {error}"),
+            Error::BadTransferee => f.write_str("etcdserver: bad leader transferee"),
+            Error::TransferTimedOut => {
+                f.write_str("etcdserver: request timed out, leader transfer took too long")
+            }
             Error::TimedOut => f.write_str("etcdserver: request timed out"),
         }
     }

@@ -59,7 +59,7 @@ pub enum Transition {
 }
 
 /// Why the membership cannot be changed so, or not now.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChangeError {
     /// An earlier change is not committed yet.
@@ -315,6 +315,23 @@ impl fmt::Display for Change {
             Change::AddVoter(id) => write!(f, "add voter {id}"),
             Change::AddLearner(id) => write!(f, "add learner {id}"),
             Change::Remove(id) => write!(f, "remove {id}"),
+        }
+    }
+}
+
+impl fmt::Display for MembershipChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_leave() {
+            return f.write_str("leave the joint configuration");
+        }
+        for (position, change) in self.changes.iter().enumerate() {
+            let separator = if position > 0 { ", " } else { "" };
+            write!(f, "{separator}{change}")?;
+        }
+        match self.transition {
+            Transition::Auto => Ok(()),
+            Transition::Joint => f.write_str(" (joint)"),
+            Transition::JointExplicit => f.write_str(" (joint, left explicitly)"),
         }
     }
 }

@@ -275,7 +275,7 @@ pub enum Effect {
 }
 
 /// Why a proposal was not appended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
     /// This member does not lead.
     NotLeader,

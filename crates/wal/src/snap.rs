@@ -171,6 +171,13 @@ pub fn remove_ops(disk: &dyn Disk, dir: &DiskPath, keep: usize) -> Result<Vec<Di
     Ok(ops)
 }
 
+/// What removes the file of a snapshot that has one.
+#[must_use]
+pub fn removal_ops(dir: &DiskPath, snapshot: SnapshotId) -> [DiskOp; 2] {
+    let file = dir.join(&FileName(snapshot).to_string());
+    [DiskOp::Remove { file }, DiskOp::SyncDir { dir: dir.clone() }]
+}
+
 /// Which snapshot this is.
 fn id(snapshot: &raftpb::Snapshot) -> SnapshotId {
     SnapshotId { term: snapshot.metadata.term, index: snapshot.metadata.index }

@@ -103,14 +103,16 @@ impl MemberNode {
     pub(crate) fn boot(schedule: &Schedule, io: &mut Io<'_, Message>) -> MemberNode {
         let plan = &schedule.cluster;
         let node = io.node();
-        let voters = (0..plan.members).map(|index| to_raft_id(NodeId(index))).collect();
+        let founders = (0..plan.members).map(|index| to_raft_id(NodeId(index))).collect();
         // The incarnation is unique per node, and the node's number makes it so in the cluster.
         let first_request_id = u64::from(node.0) << 48 | u64::from(io.incarnation()) << 32;
         let config = Config {
             wal: quorate_wal::WalOptions { segment_bytes: plan.wal_segment_bytes },
             request_timeout_ns: plan.request_timeout.as_nanos(),
             read_retry_ns: plan.read_retry.as_nanos(),
-            ..Config::new(to_raft_id(node), CLUSTER_ID, voters, first_request_id)
+            election_timeout_ns: plan.election_timeout.as_nanos(),
+            snapshot_retry_ns: plan.election_timeout.as_nanos() * 4,
+            ..Config::new(to_raft_id(node), CLUSTER_ID, Some(founders), first_request_id)
         };
         let now = to_time(io.now());
         let (member, report) = Member::start(config, io.disk(), now)
@@ -197,10 +199,10 @@ impl MemberNode {
                 }
                 Output::SetTimer(timer) => {
                     let after = match timer {
-                        Timer::Election => {
-                            let least = self.election_timeout;
-                            io.stream("election-timeout").between(least, least + least)
-                        }
+                        Timer::Election => self.election_timeout,
+                        Timer::Jitter => io
+                            .stream("election-jitter")
+                            .between(Nanos::from_nanos(0), self.election_timeout),
                         Timer::Heartbeat => self.heartbeat,
                         Timer::Housekeeping => self.housekeeping,
                     };
@@ -284,6 +286,7 @@ fn to_timer_id(timer: Timer) -> TimerId {
         Timer::Election => 0,
         Timer::Heartbeat => 1,
         Timer::Housekeeping => 2,
+        Timer::Jitter => 3,
     })
 }
 
@@ -292,6 +295,7 @@ fn from_timer_id(timer: TimerId) -> Timer {
         0 => Timer::Election,
         1 => Timer::Heartbeat,
         2 => Timer::Housekeeping,
+        3 => Timer::Jitter,
         other => unreachable!("timer {other} was never set"),
     }
 }

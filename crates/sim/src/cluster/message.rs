@@ -79,14 +79,24 @@ impl Message {
 
 fn describe_body(body: &Body) -> Value {
     match body {
-        Body::RequestVote { last_index, last_term } => {
-            json!({ "request_vote": { "last_index": last_index.0, "last_term": last_term.0 } })
-        }
-        Body::RequestVoteReply { granted } => json!({ "vote": { "granted": granted } }),
-        Body::Append { previous_index, previous_term, entries, commit } => json!({ "append": {
-            "previous_index": previous_index.0, "previous_term": previous_term.0,
-            "terms": entries.iter().map(|entry| entry.term.0).collect::<Vec<_>>(), "commit": commit.0,
+        Body::PreVote { last_index, last_term, priority } => json!({ "pre_vote": {
+            "last_index": last_index.0, "last_term": last_term.0, "priority": priority,
         } }),
+        Body::PreVoteReply { campaign, granted } => {
+            json!({ "pre_vote_reply": { "campaign": campaign.0, "granted": granted } })
+        }
+        Body::RequestVote { last_index, last_term, transfer } => json!({ "request_vote": {
+            "last_index": last_index.0, "last_term": last_term.0, "transfer": transfer,
+        } }),
+        Body::RequestVoteReply { granted } => json!({ "vote": { "granted": granted } }),
+        Body::Append { previous_index, previous_term, entries, changes, commit } => {
+            let changes = changes.iter().map(|(index, change)| (index.0, change.to_string()));
+            json!({ "append": {
+                "previous_index": previous_index.0, "previous_term": previous_term.0,
+                "terms": entries.iter().map(|entry| entry.term.0).collect::<Vec<_>>(),
+                "changes": changes.collect::<Vec<_>>(), "commit": commit.0,
+            } })
+        }
         Body::AppendReply(AppendOutcome::Accepted { matched }) => {
             json!({ "append_reply": { "matched": matched.0 } })
         }
@@ -95,6 +105,12 @@ fn describe_body(body: &Body) -> Value {
                 "rejected": previous_index.0, "hint_index": hint_index.0, "hint_term": hint_term.0,
             } })
         }
+        Body::Commit { commit } => json!({ "commit": { "commit": commit.0 } }),
+        Body::Snapshot(snapshot) => json!({ "snapshot": {
+            "index": snapshot.index.0, "term": snapshot.term.0,
+            "configuration": snapshot.configuration.to_string(),
+        } }),
+        Body::TimeoutNow => json!("timeout_now"),
         Body::Heartbeat { commit, round } => {
             json!({ "heartbeat": { "commit": commit.0, "round": round } })
         }

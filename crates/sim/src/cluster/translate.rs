@@ -107,6 +107,9 @@ pub(crate) fn to_operation(request: &Request) -> EtcdOp {
         Request::DeleteRange(delete) => EtcdOp::DeleteRange(from_delete(delete)),
         Request::Txn(txn) => EtcdOp::Txn(from_txn(txn)),
         Request::Compact(compact) => EtcdOp::Compact { at: revision(compact.revision) },
+        Request::ChangeMembers(_) | Request::TransferLeadership(_) => {
+            unreachable!("clients of the store do not change the cluster")
+        }
     }
 }
 

@@ -73,6 +73,8 @@ pub enum RecoveryError {
         /// The term of the entry before it.
         last_term: Term,
     },
+    /// The member is told to found a cluster to which it does not belong.
+    NotAFounder(NodeId),
     /// An entry is of a type that no member of this version writes.
     EntryType {
         /// The entry's index.
@@ -183,6 +185,9 @@ fn begin(
     let restored = match &config.founders {
         None => Restored::joiner(config.id, config.raft.clone()),
         Some(founders) => {
+            if !founders.contains(&config.id) {
+                return Err(RecoveryError::NotAFounder(config.id));
+            }
             let founding = MembershipChange::found(founders.iter().copied());
             let payload = membership::encode(None, &founding);
             let size = payload.len() as u32;
@@ -288,6 +293,11 @@ impl fmt::Display for RecoveryError {
                 f,
                 "the log has entry {index} of term {term} after one of term {last_term}: it was not \
                  written by consensus; restore the member from its peers"
+            ),
+            RecoveryError::NotAFounder(id) => write!(
+                f,
+                "member {id} is not among the founders of the cluster: name it there, or let it \
+                 join the cluster"
             ),
             RecoveryError::EntryType { index, kind } => write!(
                 f,

@@ -52,7 +52,8 @@ impl Raft {
     fn follow_configuration(&mut self) {
         let mut members = self.configuration().members();
         members.retain(|&member| member != self.id);
-        let last_index = self.log.last_index();
+        // So that the change itself is sent to them at once.
+        let before_change = self.log.last_index().previous();
         let RoleState::Leader(leadership) = &mut self.role else {
             unreachable!("only a leader changes the membership")
         };
@@ -63,7 +64,7 @@ impl Raft {
             .map(|id| {
                 while before.next_if(|peer| peer.id < id).is_some() {}
                 let kept = before.next_if(|peer| peer.id == id);
-                kept.unwrap_or_else(|| Progress::new(id, last_index))
+                kept.unwrap_or_else(|| Progress::new(id, before_change))
             })
             .collect();
         let configuration = self.membership.current();

@@ -26,7 +26,7 @@ fn a_single_member_answers_once_its_own_disk_has_the_write() {
 #[test]
 fn a_candidate_asks_for_votes_once_its_own_is_durable() {
     let mut group = Group::new(3);
-    group.fire(0, Timer::Election);
+    group.campaign(0);
     assert_eq!(sent(&group, |body| matches!(body, Body::RequestVote { .. })), 0);
     group.sync(0);
     assert_eq!(sent(&group, |body| matches!(body, Body::RequestVote { .. })), 2);
@@ -36,7 +36,7 @@ fn a_candidate_asks_for_votes_once_its_own_is_durable() {
 fn a_follower_acknowledges_once_its_disk_has_the_entry() {
     let mut group = Group::led(3);
     group.ask(0, put("a", "1"));
-    let accepted = |body: &Body| matches!(body, Body::AppendReply(AppendOutcome::Accepted { matched }) if *matched == LogIndex(2));
+    let accepted = |body: &Body| matches!(body, Body::AppendReply(AppendOutcome::Accepted { matched }) if *matched == LogIndex(3));
     while let Some(message) = group.messages.pop_front() {
         group.deliver(message);
     }
@@ -64,8 +64,13 @@ fn writes_that_gather_behind_a_sync_share_the_next_one() {
 fn the_term_in_an_answer_is_on_the_disk() {
     let mut group = Group::led(3);
     // The member hears of a later term and has not written it yet.
-    group.fire(1, Timer::Election);
+    group.campaign(1);
     group.sync(1);
+    while let Some(message) = group.messages.pop_front() {
+        group.deliver(message);
+    }
+    group.sync(2);
+    group.fire(0, Timer::Heartbeat);
     while let Some(message) = group.messages.pop_front() {
         group.deliver(message);
     }

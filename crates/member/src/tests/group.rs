@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use quorate_mvcc::{PutRequest, RangeRequest};
-use quorate_raft::{NodeId, Role};
+use quorate_raft::{Body, NodeId, Role};
 use quorate_wal::disk::{DiskOp, MemDisk};
 
 use crate::{
@@ -27,17 +27,23 @@ pub(super) struct Group {
     pub(super) halted: Vec<usize>,
     pub(super) now: Time,
     lives: Vec<u64>,
+    adjust: fn(&mut Config),
     next_token: u64,
 }
 
 pub(super) fn config(index: usize, size: usize, life: u64) -> Config {
-    let voters = (1..=size as u64).map(NodeId).collect();
+    let founders = (1..=size as u64).map(NodeId).collect();
     let first_request_id = (index as u64) << 48 | life << 32;
-    Config::new(NodeId(index as u64 + 1), 7, voters, first_request_id)
+    Config::new(NodeId(index as u64 + 1), 7, Some(founders), first_request_id)
 }
 
 impl Group {
     pub(super) fn new(size: usize) -> Group {
+        Group::with(size, |_| {})
+    }
+
+    /// `size` founders, whose configuration is changed by `adjust`.
+    pub(super) fn with(size: usize, adjust: fn(&mut Config)) -> Group {
         let mut group = Group {
             members: Vec::new(),
             disks: vec![MemDisk::new(); size],
@@ -48,10 +54,12 @@ impl Group {
             halted: Vec::new(),
             now: Time(SECOND),
             lives: vec![1; size],
+            adjust,
             next_token: 0,
         };
         for index in 0..size {
-            let config = config(index, size, 1);
+            let mut config = config(index, size, 1);
+            adjust(&mut config);
             let (member, _) =
                 Member::start(config, &mut group.disks[index], group.now).expect("a fresh disk");
             group.members.push(member);
@@ -60,10 +68,26 @@ impl Group {
         group
     }
 
+    /// One more member, with an empty disk, that joins the group.
+    pub(super) fn join(&mut self) -> usize {
+        let index = self.members.len();
+        let mut config = config(index, index, 1);
+        config.founders = None;
+        (self.adjust)(&mut config);
+        self.disks.push(MemDisk::new());
+        self.batches.push(VecDeque::new());
+        self.lives.push(1);
+        let (member, _) =
+            Member::start(config, &mut self.disks[index], self.now).expect("a fresh disk");
+        self.members.push(member);
+        self.collect(index);
+        index
+    }
+
     /// A group whose first member leads, with everything settled.
     pub(super) fn led(size: usize) -> Group {
         let mut group = Group::new(size);
-        group.fire(0, Timer::Election);
+        group.campaign(0);
         group.settle();
         assert_eq!(group.members[0].view().role, Role::Leader);
         group
@@ -72,6 +96,28 @@ impl Group {
     pub(super) fn input(&mut self, index: usize, input: Input) {
         self.members[index].handle(self.now, input);
         self.collect(index);
+    }
+
+    /// Lets everybody but the leader lose patience with it, and one of them stand for election.
+    pub(super) fn campaign(&mut self, index: usize) {
+        for other in 0..self.members.len() {
+            if other != index && self.members[other].view().role != Role::Leader {
+                self.fire(other, Timer::Election);
+            }
+        }
+        self.fire(index, Timer::Election);
+        self.fire(index, Timer::Jitter);
+        // Pre-votes change nothing and need no disk.
+        let is_pre_vote = |message: &PeerMessage| match message {
+            PeerMessage::Raft { message, .. } => {
+                matches!(message.body, Body::PreVote { .. } | Body::PreVoteReply { .. })
+            }
+            PeerMessage::Propose { .. } => false,
+        };
+        while let Some(position) = self.messages.iter().position(is_pre_vote) {
+            let message = self.messages.remove(position).expect("it is there");
+            self.deliver(message);
+        }
     }
 
     pub(super) fn fire(&mut self, index: usize, timer: Timer) {
@@ -119,12 +165,21 @@ impl Group {
         self.batches[index].clear();
         self.disks[index].power_loss(|_| false);
         self.lives[index] += 1;
-        let config = config(index, self.members.len(), self.lives[index]);
+        let mut config = config(index, self.members.len(), self.lives[index]);
+        (self.adjust)(&mut config);
         let disk = &mut self.disks[index];
         let (member, _) =
             Member::start(config, disk, self.now).expect("what a power loss leaves can be read");
         self.members[index] = member;
         self.collect(index);
+    }
+
+    /// The leader's heartbeats, and all that follows from them, a few times.
+    pub(super) fn beat(&mut self, leader: usize) {
+        for _ in 0..4 {
+            self.fire(leader, Timer::Heartbeat);
+            self.settle();
+        }
     }
 
     /// The answer to a request.

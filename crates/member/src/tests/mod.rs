@@ -2,6 +2,8 @@
 
 mod durability;
 mod group;
+mod membership;
 mod reads;
 mod recovery;
 mod requests;
+mod snapshots;

@@ -40,7 +40,7 @@ fn a_leader_that_was_deposed_without_knowing_it_answers_no_linearizable_read() {
     group.ask(0, put("a", "old"));
     group.settle();
     // Member 1 (of index 0) is cut off; the others elect another leader and write.
-    group.fire(1, Timer::Election);
+    group.campaign(1);
     loop {
         if let Some(index) = [1, 2].into_iter().find(|index| !group.batches[*index].is_empty()) {
             group.sync(index);

@@ -21,7 +21,7 @@ fn what_was_acknowledged_survives_the_loss_of_power_everywhere() {
         group.power_loss(index);
     }
     group.messages.clear();
-    group.fire(2, Timer::Election);
+    group.campaign(2);
     group.settle();
     let read = group.ask(2, get("a"));
     group.settle();
@@ -54,7 +54,8 @@ fn a_restart_finds_as_many_entries_as_were_written() {
     group.settle();
     let (_, recovery) =
         Member::start(config(0, 1, 2), &mut group.disks[0], Time(0)).expect("readable");
-    assert_eq!((recovery.entries, recovery.torn_tail), (2, None));
+    // The founding, the leader's own, and the write.
+    assert_eq!((recovery.entries, recovery.torn_tail), (3, None));
 }
 
 #[test]
@@ -64,10 +65,10 @@ fn a_log_whose_terms_go_back_is_refused_and_named() {
     let directory = DiskPath::new("member/wal").expect("a path");
     let mut wal = Wal::open(&mut disk, &directory, WalOptions::default()).expect("a log").wal;
     let entry = |index, term| Entry { index, term, ..Entry::default() };
-    wal.append(None, [entry(1, 2), entry(2, 1)]);
+    wal.append(None, [entry(2, 2), entry(3, 1)]);
     DiskOp::execute_all(&wal.take_ops(), &mut disk).expect("the disk works");
     let error = Member::start(config(0, 1, 2), &mut disk, Time(0)).expect_err("no such log");
-    assert!(error.to_string().contains("entry 2 of term 1 after one of term 2"), "{error}");
+    assert!(error.to_string().contains("entry 3 of term 1 after one of term 2"), "{error}");
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn the_disk_of_another_member_or_cluster_is_refused() {
 #[test]
 fn a_configuration_without_the_member_is_refused() {
     let mut wrong = config(0, 3, 1);
-    wrong.voters = vec![NodeId(2), NodeId(3)];
+    wrong.founders = Some(vec![NodeId(2), NodeId(3)]);
     let error = Member::start(wrong, &mut MemDisk::new(), Time(0)).expect_err("not a voter");
-    assert!(error.to_string().contains("not among the voters"), "{error}");
+    assert!(error.to_string().contains("not among the founders"), "{error}");
 }

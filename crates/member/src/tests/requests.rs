@@ -37,9 +37,9 @@ fn a_forwarded_write_of_another_term_is_not_taken() {
     group.ask(2, put("a", "1"));
     let forwarded = group.messages.pop_front().expect("it is forwarded");
     // The same member leads again, in the next term but one.
-    group.fire(1, Timer::Election);
+    group.campaign(1);
     group.settle();
-    group.fire(0, Timer::Election);
+    group.campaign(0);
     group.settle();
     let last_index = group.members[0].view().log.last_index();
     group.deliver(forwarded);

@@ -1,0 +1,163 @@
+//! Logs are shortened, and whoever needs what is gone gets the state itself.
+
+use quorate_mvcc::Revision;
+use quorate_raft::{LogIndex, Role};
+use quorate_wal::disk::{Disk, DiskPath};
+
+use super::group::{Group, get, put, value};
+use crate::{Config, Member, PeerMessage, Time, Timer};
+
+fn often(config: &mut Config) {
+    config.snapshot_every = 5;
+    config.snapshot_keep = 2;
+    config.wal.segment_bytes = 1 << 12;
+}
+
+fn led(size: usize) -> Group {
+    let mut group = Group::with(size, often);
+    group.campaign(0);
+    group.settle();
+    assert_eq!(group.members[0].view().role, Role::Leader);
+    group
+}
+
+fn write(group: &mut Group, count: usize) {
+    for _ in 0..count {
+        let token = group.ask(0, put("a", "1"));
+        group.settle();
+        group.answer(token).expect("committed");
+    }
+}
+
+#[test]
+fn the_log_is_shortened_behind_a_snapshot() {
+    let mut group = led(1);
+    write(&mut group, 40);
+    let view = group.members[0].view();
+    let snapshot = view.snapshot.index;
+    assert!(snapshot > LogIndex(30), "{snapshot}");
+    assert_eq!(view.log.base(), LogIndex(snapshot.0 - 2));
+    assert!(group.members[0].entry(view.log.base()).is_none(), "its payload is forgotten too");
+    let files = group.disks[0].list(&DiskPath::new("member/snap").unwrap()).unwrap();
+    assert_eq!(files.len(), 2, "the newest, and the one before it: {files:?}");
+}
+
+#[test]
+fn a_restart_begins_with_the_newest_snapshot() {
+    let mut group = led(1);
+    write(&mut group, 23);
+    let snapshot = group.members[0].view().snapshot.index;
+    let mut config = super::group::config(0, 1, 9);
+    often(&mut config);
+    let (member, recovery) =
+        Member::start(config, &mut group.disks[0], Time(0)).expect("it was written by a member");
+    assert_eq!(recovery.snapshot, Some(snapshot));
+    assert!(recovery.entries < 6, "only what came after it: {}", recovery.entries);
+    assert!(member.applied() >= snapshot);
+    group.power_loss(0);
+    group.campaign(0);
+    group.settle();
+    assert_eq!(group.members[0].store().revision(), Revision(24));
+}
+
+#[test]
+fn a_follower_that_is_far_behind_gets_the_state() {
+    let mut group = led(3);
+    write_without(&mut group, 2);
+    assert!(group.members[0].view().log.base() > group.members[2].view().log.last_index());
+    group.beat(0);
+    assert_eq!(group.members[2].applied(), group.members[0].applied());
+    assert!(group.members[2].view().snapshot.index > LogIndex::ZERO);
+    assert_eq!(group.members[2].store().revision(), group.members[0].store().revision());
+    // And it can lead from there, also after it has lost its power.
+    group.power_loss(2);
+    group.messages.clear();
+    group.campaign(2);
+    group.settle();
+    let read = group.ask(2, get("a"));
+    group.settle();
+    assert_eq!(value(group.answer(read)).as_deref(), Some(&b"1"[..]));
+}
+
+#[test]
+fn a_snapshot_that_is_lost_is_sent_again() {
+    let mut group = led(3);
+    group.power_loss(2);
+    write_without(&mut group, 2);
+    group.fire(0, Timer::Heartbeat);
+    let mut lost = 0;
+    // Every snapshot is lost for a while.
+    for _ in 0..6 {
+        while let Some(message) = group.messages.pop_front() {
+            if is_snapshot(&message) {
+                lost += 1;
+            } else {
+                group.deliver(message);
+            }
+            for index in 0..3 {
+                while !group.batches[index].is_empty() {
+                    group.sync(index);
+                }
+            }
+        }
+        group.fire(0, Timer::Heartbeat);
+    }
+    assert_eq!(lost, 1, "it is taken to be under way");
+    group.now.0 += 60_000_000_000;
+    group.beat(0);
+    assert_eq!(group.members[2].applied(), group.members[0].applied());
+}
+
+fn is_snapshot(message: &PeerMessage) -> bool {
+    let PeerMessage::Raft { message, .. } = message else { return false };
+    matches!(message.body, quorate_raft::Body::Snapshot(_))
+}
+
+/// Writes that a member does not hear of.
+fn write_without(group: &mut Group, index: usize) {
+    for _ in 0..20 {
+        group.ask(0, put("a", "1"));
+        loop {
+            let id = index as u64 + 1;
+            group.messages.retain(|message| match message {
+                PeerMessage::Raft { message, .. } => message.to.0 != id && message.from.0 != id,
+                PeerMessage::Propose { .. } => true,
+            });
+            if let Some(message) = group.messages.pop_front() {
+                group.deliver(message);
+            } else if let Some(at) = group.batches.iter().position(|batches| !batches.is_empty()) {
+                group.sync(at);
+            } else {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_state_is_not_installed() {
+    let mut group = led(3);
+    group.power_loss(2);
+    write_without(&mut group, 2);
+    group.fire(0, Timer::Heartbeat);
+    let mut damaged = 0;
+    while let Some(mut message) = group.messages.pop_front() {
+        if is_snapshot(&message)
+            && let PeerMessage::Raft { payloads, .. } = &mut message
+        {
+            payloads[0] = payloads[0].slice(1..);
+            damaged += 1;
+        }
+        group.deliver(message);
+        for index in 0..3 {
+            while !group.batches[index].is_empty() {
+                group.sync(index);
+            }
+        }
+    }
+    assert_eq!(damaged, 1);
+    assert_eq!(group.members[2].view().snapshot.index, LogIndex::ZERO);
+    group.now.0 += 60_000_000_000;
+    group.beat(0);
+    assert_eq!(group.members[2].applied(), group.members[0].applied());
+}

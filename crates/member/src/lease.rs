@@ -39,8 +39,8 @@ impl Lease {
     }
 
     pub(crate) fn confirmed(&mut self, round: Round) {
-        while let Some(begun) = self.begun.pop_front_if(|(begun, _)| *begun <= round) {
-            self.held = Some(begun);
+        while self.begun.front().is_some_and(|(begun, _)| *begun <= round) {
+            self.held = self.begun.pop_front();
         }
     }
 

@@ -144,7 +144,10 @@ impl Group {
             PeerMessage::Raft { message, .. } => message.to,
             PeerMessage::Propose { to, .. } => *to,
         };
-        self.input(to.0 as usize - 1, Input::Peer(message));
+        // Nobody may be there yet.
+        if to.0 as usize <= self.members.len() {
+            self.input(to.0 as usize - 1, Input::Peer(message));
+        }
     }
 
     /// Carries everything out that waits, for as long as there is something.

@@ -166,12 +166,10 @@ impl Member {
     fn write(&mut self, range: EntryRange, first: LogIndex, payloads: Vec<Bytes>) {
         self.log.truncate(range.first.previous().0 as usize);
         let known = range.first.distance_from(first) as usize;
-        for payload in payloads.into_iter().skip(known) {
-            self.log.push(payload);
-        }
+        self.log.extend(payloads.into_iter().skip(known));
         if (self.log.len() as u64) < range.last.0 {
             // The entry with which a new leader begins its term comes from nobody.
-            self.log.push(Bytes::new());
+            self.log.extend([Bytes::new()]);
         }
         assert_eq!(self.log.len() as u64, range.last.0, "each entry has its payload");
     }

@@ -22,6 +22,7 @@ impl<T> Segments<T> {
         self.segments.last().map_or(0, |last| (self.segments.len() - 1) * SEGMENT + last.len())
     }
 
+    /// Appends one item.
     pub(crate) fn push(&mut self, item: T) {
         match self.segments.last_mut() {
             Some(last) if last.len() < SEGMENT => last.push(item),
@@ -30,6 +31,21 @@ impl<T> Segments<T> {
                 segment.push(item);
                 self.segments.push(segment);
             }
+        }
+    }
+
+    /// Appends all items.
+    pub(crate) fn extend(&mut self, items: impl IntoIterator<Item = T>) {
+        let mut items = items.into_iter();
+        if let Some(last) = self.segments.last_mut() {
+            let room = SEGMENT - last.len();
+            last.extend(items.by_ref().take(room));
+        }
+        while let Some(item) = items.next() {
+            let mut segment = Vec::with_capacity(SEGMENT);
+            segment.push(item);
+            segment.extend(items.by_ref().take(SEGMENT - 1));
+            self.segments.push(segment);
         }
     }
 
@@ -79,10 +95,13 @@ mod tests {
         for len in [1, 1023, 1024, 1025, 2048, 3000, 2049, 2048, 2047, 5, 0, 1500] {
             list.truncate(len);
             plain.truncate(len);
-            while plain.len() < len {
-                list.push(plain.len() * 7 + len);
-                plain.push(plain.len() * 7 + len);
+            let new: Vec<usize> = (plain.len()..len).map(|position| position * 7 + len).collect();
+            let (at_once, one_by_one) = new.split_at(new.len() / 2);
+            list.extend(at_once.iter().copied());
+            for &item in one_by_one {
+                list.push(item);
             }
+            plain.extend(new);
             assert_eq!(list.len(), len);
             assert_eq!(list.get(len), None);
             assert_eq!(list.get(len / 2), plain.get(len / 2));

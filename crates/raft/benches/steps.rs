@@ -7,8 +7,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use quorate_raft::{
-    Effect, EntryMeta, Event, HardState, Log, LogIndex, Message, NodeId, Options, Raft, ReadId,
-    Restored, Role, Term, TimerKind,
+    Configuration, Effect, EntryMeta, Event, HardState, Log, LogIndex, Message, NodeId, Options,
+    Raft, ReadId, Restored, Role, Snapshot, Term, TimerKind,
 };
 
 /// Beyond this many entries a group starts over, so that a long measurement fits into memory.
@@ -27,7 +27,10 @@ impl Pump {
     fn new() -> Pump {
         let members = (1..=3).map(|id| member(id, Log::new())).collect();
         let mut pump = Pump { members, network: VecDeque::new(), reads: 0, answered: 0 };
-        pump.step(NodeId(1), Event::Timer(TimerKind::Election));
+        for id in [3, 2, 1] {
+            pump.step(NodeId(id), Event::Timer(TimerKind::Election));
+        }
+        pump.step(NodeId(1), Event::Timer(TimerKind::Jitter));
         assert_eq!(pump.members[0].role(), Role::Leader);
         pump
     }
@@ -54,7 +57,12 @@ impl Pump {
                     Effect::Commit(range) => {
                         black_box(range);
                     }
-                    Effect::SetTimer(_) | Effect::ReadDropped { .. } | Effect::ProposalDropped => {}
+                    Effect::SetTimer(_)
+                    | Effect::Restore(_)
+                    | Effect::ReadDropped { .. }
+                    | Effect::ProposalDropped(_)
+                    | Effect::RoundBegun(_)
+                    | Effect::RoundConfirmed(_) => {}
                 }
             }
         }
@@ -76,9 +84,13 @@ fn member(id: u64, log: Log) -> Raft {
     let term = log.last_term();
     Raft::new(Restored {
         id: NodeId(id),
-        voters: [1, 2, 3].map(NodeId).to_vec(),
+        snapshot: Snapshot {
+            configuration: Configuration::of_voters([1, 2, 3].map(NodeId)),
+            ..Snapshot::default()
+        },
         hard_state: HardState { term, vote: None, commit: LogIndex::ZERO },
         log,
+        changes: Vec::new(),
         options: Options::default(),
     })
     .expect("the state is valid")

@@ -1,14 +1,8 @@
 //! Who is elected, and what a vote is worth (§5.2, §5.4.1).
 
-use super::group::{Disk, Group, N1, N2, N3, N4, N5, from, to};
-use crate::{Body, HardState, LogIndex, Message, Options, Role, Term, TimerKind};
-
-fn vote_reply(message: &Message) -> Option<bool> {
-    match message.body {
-        Body::RequestVoteReply { granted } => Some(granted),
-        _ => None,
-    }
-}
+use super::disk::Disk;
+use super::group::{Group, N1, N2, N3, N4, N5, from, to, vote_reply};
+use crate::{Body, HardState, LogIndex, Options, Role, Term, TimerKind};
 
 #[test]
 fn a_leader_is_elected_and_all_follow_it() {
@@ -32,7 +26,10 @@ fn timers_are_set_when_they_are_needed() {
     let mut group = Group::new(3);
     assert_eq!(group.node(N1).timers, [TimerKind::Election], "from the start");
     group.campaign(N1);
-    assert_eq!(group.node(N1).timers, [TimerKind::Election; 2], "a candidate tries again");
+    let expected =
+        [TimerKind::Election, TimerKind::Jitter, TimerKind::Election, TimerKind::Election];
+    assert_eq!(group.node(N1).timers, expected, "who asks tries again, and so does who stands");
+    assert_eq!(group.node(N2).timers, expected[..2], "the others wait for their chance");
     group.settle();
     assert_eq!(group.node(N1).timers.last(), Some(&TimerKind::Heartbeat), "a leader");
     let before = group.node(N2).timers.len();
@@ -51,7 +48,11 @@ fn a_vote_is_held_back_until_it_is_durable() {
     for known_term in [0, 1] {
         let disks = vec![Disk::default(), Disk::with_log(known_term, &[]), Disk::default()];
         let mut group = Group::from_disks(disks, Options::default());
-        group.campaign(N1);
+        group.pre_campaign(N1);
+        group.take_where(to(N2));
+        group.deliver_where(to(N3));
+        group.deliver_where(to(N1));
+        assert_eq!(group.view(N1).role, Role::Candidate);
         assert!(group.network.is_empty(), "a candidate votes for itself before it asks");
         group.persist(N1);
         group.deliver_where(to(N2));
@@ -100,7 +101,7 @@ fn one_vote_a_term_across_a_crash() {
         let first: Vec<_> = group.take_where(from(N2)).iter().map(vote_reply).collect();
         assert_eq!(first, if durable { vec![Some(true)] } else { vec![] });
 
-        group.campaign(N3);
+        group.stand(N3, N1);
         group.persist(N3);
         group.deliver_where(to(N2));
         group.persist(N2);
@@ -159,7 +160,12 @@ fn logs_are_compared_by_the_last_term_then_by_length() {
     for &(voter, candidate, granted) in cases {
         let disks = vec![Disk::with_log(5, candidate), Disk::with_log(5, voter)];
         let mut group = Group::from_disks(disks, Options::default());
-        group.campaign(N1);
+        group.pre_campaign(N1);
+        group.deliver_where(to(N2));
+        let would_be = group.take_only().body;
+        let expected = Body::PreVoteReply { campaign: Term(6), granted };
+        assert_eq!(would_be, expected, "{voter:?} is asked beforehand by {candidate:?}");
+        group.stand(N1, N2);
         group.persist(N1);
         group.deliver_where(to(N2));
         group.persist(N2);
@@ -194,8 +200,8 @@ fn who_has_a_leader_gives_its_free_vote_to_nobody_else() {
 fn a_candidate_that_can_no_longer_win_gives_up() {
     let disks = vec![Disk::default(), Disk::with_log(1, &[1]), Disk::with_log(1, &[1])];
     let mut group = Group::from_disks(disks, Options::default());
-    group.campaign(N1);
-    group.campaign(N1);
+    group.stand(N1, N2);
+    group.stand(N1, N2);
     group.settle();
     let view = group.view(N1);
     assert_eq!((view.role, view.term, view.vote), (Role::Follower, Term(2), Some(N1)));

@@ -91,6 +91,7 @@ fn options() -> impl Strategy<Value = Options> {
         max_entries_per_message: entries,
         max_bytes_per_message: bytes,
         max_inflight_messages: inflight,
+        ..Options::default()
     })
 }
 

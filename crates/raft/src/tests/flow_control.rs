@@ -1,7 +1,7 @@
 //! How much is under way to a follower at once.
 
 use super::group::{Group, N1, N2, from, is_append, is_heartbeat, to};
-use crate::{Body, Message, NodeId, Options, ProgressState};
+use crate::{Body, Inflight, Message, NodeId, Options, ProgressState};
 
 fn sizes(message: &Message) -> Vec<u32> {
     match &message.body {
@@ -94,7 +94,7 @@ fn a_follower_of_whom_nothing_is_known_is_asked_once_at_a_time() {
     assert_eq!(appends_to(&group, N2), [[0, 1, 2]], "a heartbeat's answer ends the waiting");
     group.settle();
     let progress = &group.view(N1).progress[0];
-    assert_eq!(progress.state, ProgressState::Replicate { inflight: [].into() });
+    assert_eq!(progress.state, ProgressState::Replicate { inflight: Inflight::default() });
     assert_eq!(progress.matched.0, 3);
 }
 

@@ -2,11 +2,13 @@
 //! crashes is the test's choice; the driver's contract is kept here, once, and what the core
 //! promises to its driver is asserted at every effect.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use super::disk::{Disk, Write, entries_in};
 use crate::{
-    AppendOutcome, Body, Effect, EntryMeta, EntryRange, Event, HardState, IoId, Log, LogIndex,
-    Message, NodeId, Options, ProtocolView, Raft, ReadId, Restored, Role, Term, TimerKind,
+    AppendOutcome, Body, Change, Configuration, DropReason, Effect, EntryMeta, EntryRange, Event,
+    IoId, LogIndex, MembershipChange, Message, NodeId, Options, ProtocolView, Raft, ReadId,
+    Restored, Role, Round, Snapshot, Term, TimerKind, Transition,
 };
 
 pub(super) const N1: NodeId = NodeId(1);
@@ -15,57 +17,20 @@ pub(super) const N3: NodeId = NodeId(3);
 pub(super) const N4: NodeId = NodeId(4);
 pub(super) const N5: NodeId = NodeId(5);
 
-/// What survives a crash.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Disk {
-    pub(super) hard_state: HardState,
-    pub(super) log: Vec<EntryMeta>,
-}
-
-impl Disk {
-    /// A disk with a log of entries of these terms, all of the same size.
-    pub(super) fn with_log(term: u64, entry_terms: &[u64]) -> Disk {
-        Disk {
-            hard_state: HardState { term: Term(term), vote: None, commit: LogIndex::ZERO },
-            log: entry_terms.iter().map(|&term| EntryMeta { term: Term(term), size: 8 }).collect(),
-        }
-    }
-
-    fn write(&mut self, write: Write) {
-        if let Some(new) = write.hard_state {
-            let old = self.hard_state;
-            assert!(new.term >= old.term, "the durable term went back: {old:?} → {new:?}");
-            assert!(new.commit >= old.commit, "the durable commit went back: {old:?} → {new:?}");
-            let revoked = new.term == old.term && old.vote.is_some() && new.vote != old.vote;
-            assert!(!revoked, "a durable vote was changed: {old:?} → {new:?}");
-            self.hard_state = new;
-        }
-        if let Some((first, entries)) = write.entries {
-            let keep = first.previous().0 as usize;
-            assert!(keep <= self.log.len(), "entry {first} leaves a gap after {}", self.log.len());
-            self.log.truncate(keep);
-            self.log.extend(entries);
-        }
-        assert!(
-            self.hard_state.commit.0 <= self.log.len() as u64,
-            "commit {} is written before its entries",
-            self.hard_state.commit
-        );
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Write {
-    id: IoId,
-    hard_state: Option<HardState>,
-    entries: Option<(LogIndex, Vec<EntryMeta>)>,
-}
+/// The election timeout of every member, on its own clock.
+pub(super) const ELECTION: u64 = 1000;
+/// How much faster or slower than the world's a member's clock may be, in thousandths.
+pub(super) const DRIFT: u64 = 50;
+/// How long a lease lasts on its leader's clock: an election timeout on the fastest clock is not
+/// over before that has passed on the slowest one. Both are read in whole ticks.
+pub(super) const LEASE: u64 = ELECTION * (1000 - DRIFT) / (1000 + DRIFT) - 2;
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     id: NodeId,
     /// None while it is down.
     raft: Option<Raft>,
+    pub(super) options: Options,
     pub(super) disk: Disk,
     /// Issued, not on disk.
     writes: VecDeque<Write>,
@@ -74,25 +39,40 @@ pub(super) struct Node {
     /// Last write of this incarnation that is on disk.
     durable_sequence: u64,
     held: Vec<(IoId, Message)>,
-    /// What was handed out to be applied since the last start.
+    /// What its state machine has seen: what was handed out since the last start, after what the
+    /// snapshot says.
     pub(super) applied: Vec<EntryMeta>,
     pub(super) answered: Vec<(ReadId, LogIndex)>,
     pub(super) dropped_reads: Vec<ReadId>,
-    pub(super) dropped_proposals: usize,
+    pub(super) dropped_proposals: Vec<DropReason>,
     /// Timers set, in order.
     pub(super) timers: Vec<TimerKind>,
+    /// Timers that are running, and since when on its own clock.
+    pub(super) running: BTreeMap<TimerKind, u64>,
+    /// Ticks of its clock in a thousand of the world's.
+    pub(super) clock_rate: u64,
+    /// When each round of this incarnation began on its own clock.
+    begun: BTreeMap<Round, u64>,
+    /// The latest round of this incarnation that was confirmed.
+    pub(super) confirmed: Option<Round>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     nodes: Vec<Node>,
-    options: Options,
     /// Sent and neither delivered nor lost, in the order of sending.
     pub(super) network: Vec<Message>,
-    /// Everything that was delivered.
+    /// Everything that was delivered, unless nobody wants to know.
     pub(super) delivered: Vec<Message>,
+    pub(super) keeps_delivered: bool,
     isolated: Vec<NodeId>,
     reads: u64,
+    /// The world's clock.
+    pub(super) now: u64,
+    /// What each snapshot holds that somebody ever made.
+    pub(super) snapshots: BTreeMap<LogIndex, (Snapshot, Vec<EntryMeta>)>,
+    /// Whose state may have changed since somebody last looked.
+    touched: Vec<NodeId>,
 }
 
 impl Group {
@@ -104,32 +84,36 @@ impl Group {
         Group::from_disks((0..size).map(|_| Disk::default()).collect(), options)
     }
 
-    /// Members 1, 2, … that start from these disks.
-    pub(super) fn from_disks(disks: Vec<Disk>, options: Options) -> Group {
-        let nodes = (1..)
-            .zip(disks)
-            .map(|(id, disk)| Node {
-                id: NodeId(id),
-                raft: None,
-                disk,
-                writes: VecDeque::new(),
-                completions: VecDeque::new(),
-                durable_sequence: 0,
-                held: Vec::new(),
-                applied: Vec::new(),
-                answered: Vec::new(),
-                dropped_reads: Vec::new(),
-                dropped_proposals: 0,
-                timers: Vec::new(),
-            })
-            .collect();
+    /// Members 1, 2, … that start from these disks, and from a configuration that no log says.
+    pub(super) fn from_disks(mut disks: Vec<Disk>, options: Options) -> Group {
+        let voters = Configuration::of_voters((1..=disks.len() as u64).map(NodeId));
+        for disk in &mut disks {
+            disk.snapshot.configuration.clone_from(&voters);
+        }
+        Group::start(disks, options)
+    }
+
+    /// Members 1, 2, … found a group, the others wait to be added.
+    pub(super) fn founded(founders: u64, joiners: u64, options: Options) -> Group {
+        let founding = MembershipChange::found((1..=founders).map(NodeId));
+        let founder = Disk::of_founder(&founding);
+        let mut disks = vec![founder; founders as usize];
+        disks.resize((founders + joiners) as usize, Disk::default());
+        Group::start(disks, options)
+    }
+
+    fn start(disks: Vec<Disk>, options: Options) -> Group {
+        let nodes = (1..).zip(disks).map(|(id, disk)| Node::new(NodeId(id), disk, options.clone()));
         let mut group = Group {
-            nodes,
-            options,
+            nodes: nodes.collect(),
             network: Vec::new(),
             delivered: Vec::new(),
+            keeps_delivered: true,
             isolated: Vec::new(),
             reads: 0,
+            now: 0,
+            snapshots: BTreeMap::new(),
+            touched: Vec::new(),
         };
         for id in group.ids() {
             group.restart(id);
@@ -146,6 +130,15 @@ impl Group {
         group
     }
 
+    /// A founded group of which member 1 leads and every founder has its first, empty entry.
+    pub(super) fn founded_with_leader(founders: u64, joiners: u64, options: Options) -> Group {
+        let mut group = Group::founded(founders, joiners, options);
+        group.campaign(N1);
+        group.settle();
+        assert_eq!(group.view(N1).role, Role::Leader);
+        group
+    }
+
     pub(super) fn ids(&self) -> Vec<NodeId> {
         self.nodes.iter().map(|node| node.id).collect()
     }
@@ -154,7 +147,7 @@ impl Group {
         &self.nodes[id.0 as usize - 1]
     }
 
-    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+    pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.0 as usize - 1]
     }
 
@@ -170,9 +163,18 @@ impl Group {
         self.raft(id).view()
     }
 
-    /// The log in memory.
+    /// The log in memory from the first entry on, forgotten or not.
     pub(super) fn log(&self, id: NodeId) -> Vec<EntryMeta> {
-        entries_of(self.raft(id).log())
+        let log = self.raft(id).log();
+        let base = log.base();
+        let applied = &self.node(id).applied;
+        let mut entries = match applied.get(..base.0 as usize) {
+            Some(forgotten) => forgotten.to_vec(),
+            None => self.snapshots[&base].1.clone(),
+        };
+        let range = EntryRange { first: log.first_index(), last: log.last_index() };
+        entries.extend(entries_in(log, range));
+        entries
     }
 
     pub(super) fn log_terms(&self, id: NodeId) -> Vec<u64> {
@@ -187,26 +189,111 @@ impl Group {
             .collect()
     }
 
+    /// Those whose state may have changed since the last call.
+    pub(super) fn take_touched(&mut self) -> Vec<NodeId> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
+
     // Events.
 
     /// An event for a member; lost if it is down.
     pub(super) fn event(&mut self, id: NodeId, event: Event) {
         if let Some(raft) = &mut self.node_mut(id).raft {
             raft.handle(event);
+            self.touched.push(id);
             self.drain(id);
         }
     }
 
+    /// A timer fires, which is then no longer running.
+    pub(super) fn fire(&mut self, id: NodeId, timer: TimerKind) {
+        self.node_mut(id).running.remove(&timer);
+        self.event(id, Event::Timer(timer));
+    }
+
+    /// Nobody hears a leader for an election timeout, except those who lead.
+    pub(super) fn silence(&mut self) {
+        for id in self.ids() {
+            if self.is_up(id) && self.view(id).role != Role::Leader {
+                self.fire(id, TimerKind::Election);
+            }
+        }
+    }
+
+    /// Nobody hears a leader for an election timeout, and this member is the first to ask.
+    pub(super) fn pre_campaign(&mut self, id: NodeId) {
+        self.silence();
+        self.fire(id, TimerKind::Jitter);
+    }
+
+    /// The same, and it is answered; if it is encouraged, then it stands, and its requests for
+    /// votes are under way once its own vote is durable.
     pub(super) fn campaign(&mut self, id: NodeId) {
-        self.event(id, Event::Timer(TimerKind::Election));
+        self.pre_campaign(id);
+        let isolated = self.isolated.clone();
+        let lost =
+            |message: &Message| isolated.contains(&message.from) || isolated.contains(&message.to);
+        let asked = self.take_where(|message| {
+            message.from == id && matches!(message.body, Body::PreVote { .. })
+        });
+        for message in asked.into_iter().filter(|message| !lost(message)) {
+            self.deliver(message);
+        }
+        let is_reply = |message: &Message| {
+            message.to == id && matches!(message.body, Body::PreVoteReply { .. })
+        };
+        for message in self.take_where(is_reply).into_iter().filter(|message| !lost(message)) {
+            self.deliver(message);
+        }
+    }
+
+    /// This member stands for election, whatever others think of it: as if its leader, `leader`,
+    /// had asked it to.
+    pub(super) fn stand(&mut self, id: NodeId, leader: NodeId) {
+        let term = self.view(id).term;
+        self.deliver(Message { from: leader, to: id, term, body: Body::TimeoutNow });
     }
 
     pub(super) fn heartbeat(&mut self, id: NodeId) {
-        self.event(id, Event::Timer(TimerKind::Heartbeat));
+        self.fire(id, TimerKind::Heartbeat);
     }
 
     pub(super) fn propose(&mut self, id: NodeId, sizes: &[u32]) {
         self.event(id, Event::Propose { sizes: sizes.to_vec() });
+    }
+
+    pub(super) fn change(&mut self, id: NodeId, change: MembershipChange) {
+        self.event(id, Event::ProposeChange { change, size: 1 });
+    }
+
+    /// Proposes, and sees it through.
+    pub(super) fn changed(&mut self, id: NodeId, changes: &[Change], transition: Transition) {
+        let before = self.node(id).dropped_proposals.len();
+        self.change(id, MembershipChange { changes: changes.to_vec(), transition });
+        assert_eq!(self.node(id).dropped_proposals.len(), before, "{changes:?} was refused");
+        for _ in 0..4 {
+            self.settle();
+            self.heartbeat(id);
+        }
+        self.settle();
+    }
+
+    /// The driver takes a snapshot of what it applied up to `index`, and forgets the log up to
+    /// `through`.
+    pub(super) fn compact(&mut self, id: NodeId, index: u64, through: u64) {
+        let (index, through) = (LogIndex(index), LogIndex(through));
+        let log = self.raft(id).log();
+        let term = log.term(index).expect("a snapshot is taken of what is still there");
+        let configuration = self.view(id).membership.at(index).1.clone();
+        let snapshot = Snapshot { index, term, configuration };
+        let state = self.node(id).applied[..index.0 as usize].to_vec();
+        let known = self.snapshots.entry(index).or_insert((snapshot.clone(), state.clone()));
+        assert_eq!((&known.0, &known.1), (&snapshot, &state), "two snapshots of {index} differ");
+        self.node_mut(id).disk.compact(snapshot, state);
+        self.event(id, Event::Compact { snapshot: index, through });
     }
 
     /// The name of the next read.
@@ -221,10 +308,36 @@ impl Group {
         read
     }
 
+    /// Reads by lease if there is one that this member's clock vouches for.
+    pub(super) fn lease_read(&mut self, id: NodeId) -> ReadId {
+        let Some(round) = self.lease(id) else {
+            return self.read(id);
+        };
+        let read = self.next_read();
+        self.reads += 1;
+        self.event(id, Event::LeaseRead { id: read, round });
+        read
+    }
+
     /// The read index that a member answered a read with.
     pub(super) fn answer(&self, id: NodeId, read: ReadId) -> Option<LogIndex> {
         let mut answers = self.node(id).answered.iter();
         answers.find(|(answered, _)| *answered == read).map(|&(_, index)| index)
+    }
+
+    // Clocks.
+
+    /// What a member's clock shows.
+    pub(super) fn clock(&self, id: NodeId) -> u64 {
+        self.now * self.node(id).clock_rate / 1000
+    }
+
+    /// The round whose lease holds by this member's clock.
+    pub(super) fn lease(&self, id: NodeId) -> Option<Round> {
+        let node = self.node(id);
+        let round = node.confirmed?;
+        let age = self.clock(id) - node.begun[&round];
+        (age < LEASE).then_some(round)
     }
 
     // The disk.
@@ -245,6 +358,7 @@ impl Group {
         node.completions.push_back(write.id);
         node.disk.write(write);
         let held = std::mem::take(&mut node.held);
+        self.touched.push(id);
         for (after, message) in held {
             self.send(id, message, Some(after));
         }
@@ -270,49 +384,62 @@ impl Group {
         self.crash_tearing(id, survivors, 0);
     }
 
-    /// A crash that leaves, in addition, the first `entries` entries of the next write, without
-    /// its hard state.
+    /// A crash that leaves, in addition, a part of the next write without its hard state: its
+    /// snapshot, or its first `entries` entries; nothing if that is 0.
     pub(super) fn crash_tearing(&mut self, id: NodeId, survivors: usize, entries: usize) {
+        self.touched.push(id);
         let node = self.node_mut(id);
         for write in node.writes.drain(..survivors.min(node.writes.len())) {
             node.disk.write(write);
         }
-        if let Some(mut torn) = node.writes.pop_front()
-            && let Some((_, written)) = &mut torn.entries
-            && entries > 0
-        {
-            written.truncate(entries);
-            torn.hard_state = None;
-            node.disk.write(torn);
+        if let Some(torn) = node.writes.pop_front().filter(|_| entries > 0) {
+            node.disk.write(torn.torn(entries));
         }
-        node.writes.clear();
-        node.raft = None;
-        node.completions.clear();
-        node.held.clear();
-        node.durable_sequence = 0;
-        node.applied.clear();
+        let disk = std::mem::take(&mut node.disk);
+        let (answered, dropped_reads) =
+            (std::mem::take(&mut node.answered), std::mem::take(&mut node.dropped_reads));
+        *node = Node {
+            answered,
+            dropped_reads,
+            clock_rate: node.clock_rate,
+            ..Node::new(id, disk, node.options.clone())
+        };
     }
 
     /// Comes up from what its disk holds.
     pub(super) fn restart(&mut self, id: NodeId) {
-        let voters = self.ids();
-        let options = self.options.clone();
+        self.touched.push(id);
         let node = self.node_mut(id);
         assert!(node.raft.is_none(), "{id} is up");
-        let mut log = Log::new();
-        for &entry in &node.disk.log {
-            log.append(entry);
-        }
-        let restored = Restored { id, voters, hard_state: node.disk.hard_state, log, options };
+        let restored = Restored {
+            id,
+            snapshot: node.disk.snapshot.clone(),
+            hard_state: node.disk.hard_state,
+            log: node.disk.restored_log(),
+            changes: node.disk.changes.clone().into_iter().collect(),
+            options: node.options.clone(),
+        };
+        node.applied.clone_from(&node.disk.state);
         node.raft = Some(Raft::new(restored).expect("what the protocol wrote is a valid state"));
         self.drain(id);
+    }
+
+    /// A member that is down comes back with an empty disk. What it ever said, or was told, is
+    /// taken off the network.
+    pub(super) fn replace_disk(&mut self, id: NodeId) {
+        let node = self.node_mut(id);
+        assert!(node.raft.is_none(), "{id} is up");
+        node.disk = Disk::default();
+        self.take_where(|message| message.from == id || message.to == id);
     }
 
     // The network.
 
     pub(super) fn deliver(&mut self, message: Message) {
         let to = message.to;
-        self.delivered.push(message.clone());
+        if self.keeps_delivered {
+            self.delivered.push(message.clone());
+        }
         self.event(to, Event::Message(message));
     }
 
@@ -350,9 +477,16 @@ impl Group {
 
     /// Completes all writes and delivers all messages in order until nothing is left to do.
     pub(super) fn settle(&mut self) {
+        self.settle_with(|_| {});
+    }
+
+    /// The same, with a look at the group after each step.
+    pub(super) fn settle_with(&mut self, mut look: impl FnMut(&mut Group)) {
         for _ in 0..100_000 {
             for id in self.ids() {
-                self.persist(id);
+                while self.write_one(id) || self.complete_one(id) {
+                    look(self);
+                }
             }
             if self.network.is_empty() {
                 return;
@@ -361,6 +495,7 @@ impl Group {
             let lost = [message.from, message.to].iter().any(|end| self.isolated.contains(end));
             if !lost {
                 self.deliver(message);
+                look(self);
             }
         }
         panic!("the members never fall silent");
@@ -369,23 +504,38 @@ impl Group {
     // Effects.
 
     fn drain(&mut self, id: NodeId) {
+        let clock = self.clock(id);
         while let Some(effect) = self.node_mut(id).raft.as_mut().and_then(Raft::poll) {
+            let node = self.node_mut(id);
             match effect {
-                Effect::Persist { id: io, hard_state, entries } => {
-                    let node = self.node_mut(id);
-                    assert!(hard_state.is_some() || entries.is_some(), "{io:?} writes nothing");
-                    let log = node.raft.as_ref().expect("it is up").log();
-                    let entries = entries.map(|range| (range.first, entries_in(log, range)));
-                    node.writes.push_back(Write { id: io, hard_state, entries });
+                Effect::Persist { id: io, snapshot, entries, hard_state } => {
+                    let mut write = Write::of(self.raft(id), io, entries, hard_state);
+                    write.snapshot = snapshot.map(|snapshot| {
+                        let (_, state) = &self.snapshots[&snapshot.index];
+                        (*snapshot, state.clone())
+                    });
+                    assert!(!write.is_empty(), "{io:?} writes nothing");
+                    self.node_mut(id).writes.push_back(write);
                 }
                 Effect::Send { message, after } => self.send(id, message, after),
                 Effect::Commit(range) => self.apply(id, range),
-                Effect::ReadReady { id: read, index } => {
-                    self.node_mut(id).answered.push((read, index));
+                Effect::Restore(snapshot) => self.install(id, &snapshot),
+                Effect::ReadReady { id: read, index } => node.answered.push((read, index)),
+                Effect::ReadDropped { id: read } => node.dropped_reads.push(read),
+                Effect::ProposalDropped(reason) => node.dropped_proposals.push(reason),
+                Effect::SetTimer(kind) => {
+                    node.timers.push(kind);
+                    node.running.insert(kind, clock);
                 }
-                Effect::ReadDropped { id: read } => self.node_mut(id).dropped_reads.push(read),
-                Effect::ProposalDropped => self.node_mut(id).dropped_proposals += 1,
-                Effect::SetTimer(kind) => self.node_mut(id).timers.push(kind),
+                Effect::RoundBegun(round) => {
+                    let before = node.begun.insert(round, clock);
+                    assert_eq!(before, None, "{round:?} began twice");
+                }
+                Effect::RoundConfirmed(round) => {
+                    assert!(node.begun.contains_key(&round), "{round:?} never began");
+                    assert!(node.confirmed < Some(round), "{round:?} is no news");
+                    node.confirmed = Some(round);
+                }
             }
         }
     }
@@ -405,6 +555,12 @@ impl Group {
         assert_rests_on_disk(&message, &node.disk);
         assert_eq!(message.from, from);
         assert_ne!(message.to, from, "a member does not write to itself");
+        if let Body::Snapshot(snapshot) = &message.body {
+            let (known, _) = &self.snapshots[&snapshot.index];
+            assert_eq!(known, &**snapshot, "{from} sends a snapshot that nobody ever made");
+            let newest = self.node(from).disk.snapshot.index;
+            assert!(snapshot.index <= newest, "{from} sends a snapshot that it does not have");
+        }
         self.network.push(message);
     }
 
@@ -413,9 +569,42 @@ impl Group {
         assert_eq!(range.first.0, node.applied.len() as u64 + 1, "applied in order, once");
         assert!(range.first <= range.last, "{range:?} is empty");
         let entries = entries_in(node.raft.as_ref().expect("it is up").log(), range);
-        let on_disk = node.disk.log.get(range.first.0 as usize - 1..range.last.0 as usize);
-        assert_eq!(on_disk, Some(&entries[..]), "{id} applies {range:?}, which is not durable");
+        let on_disk = (range.first.0..=range.last.0).map(|index| node.disk.entry(index));
+        let equal = on_disk.eq(entries.iter().map(Some));
+        assert!(equal, "{id} applies {range:?}, which is not durable");
         node.applied.extend(entries);
+    }
+
+    fn install(&mut self, id: NodeId, snapshot: &Snapshot) {
+        let (_, state) = self.snapshots[&snapshot.index].clone();
+        let node = self.node_mut(id);
+        assert_eq!(&node.disk.snapshot, snapshot, "{id} restores what is not durable");
+        assert!(node.applied.len() < state.len(), "{id} goes back to {}", snapshot.index);
+        node.applied = state;
+    }
+}
+
+impl Node {
+    fn new(id: NodeId, disk: Disk, options: Options) -> Node {
+        Node {
+            id,
+            raft: None,
+            options,
+            disk,
+            writes: VecDeque::new(),
+            completions: VecDeque::new(),
+            durable_sequence: 0,
+            held: Vec::new(),
+            applied: Vec::new(),
+            answered: Vec::new(),
+            dropped_reads: Vec::new(),
+            dropped_proposals: Vec::new(),
+            timers: Vec::new(),
+            running: BTreeMap::new(),
+            clock_rate: 1000,
+            begun: BTreeMap::new(),
+            confirmed: None,
+        }
     }
 }
 
@@ -432,20 +621,10 @@ fn assert_rests_on_disk(message: &Message, disk: &Disk) {
             assert!(voted_for(message.to), "{message:?}: the vote is not durable");
         }
         Body::AppendReply(AppendOutcome::Accepted { matched }) => {
-            assert!(matched.0 <= disk.log.len() as u64, "{message:?}: entries are not durable");
+            assert!(matched <= disk.last_index(), "{message:?}: entries are not durable");
         }
         _ => {}
     }
-}
-
-pub(super) fn entries_of(log: &Log) -> Vec<EntryMeta> {
-    entries_in(log, EntryRange { first: LogIndex(1), last: log.last_index() })
-}
-
-fn entries_in(log: &Log, range: EntryRange) -> Vec<EntryMeta> {
-    (range.first.0..=range.last.0)
-        .map(|index| log.meta(LogIndex(index)).expect("the range is within the log"))
-        .collect()
 }
 
 // Which messages.
@@ -464,4 +643,30 @@ pub(super) fn is_append(message: &Message) -> bool {
 
 pub(super) fn is_heartbeat(message: &Message) -> bool {
     matches!(message.body, Body::Heartbeat { .. })
+}
+
+/// An answer to a request for a vote; what it says.
+pub(super) fn vote_reply(message: &Message) -> Option<bool> {
+    match message.body {
+        Body::RequestVoteReply { granted } => Some(granted),
+        _ => None,
+    }
+}
+
+/// An append message as a leader of `term` sends it: entries of these terms after `previous`.
+pub(super) fn append(
+    from: NodeId,
+    to: NodeId,
+    term: u64,
+    previous: (u64, u64),
+    entries: &[u64],
+) -> Message {
+    let body = Body::Append {
+        previous_index: LogIndex(previous.0),
+        previous_term: Term(previous.1),
+        entries: entries.iter().map(|&term| EntryMeta { term: Term(term), size: 8 }).collect(),
+        changes: Vec::new(),
+        commit: LogIndex::ZERO,
+    };
+    Message { from, to, term: Term(term), body }
 }

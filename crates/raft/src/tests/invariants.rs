@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::group::{Group, entries_of};
+use super::group::Group;
 use crate::{EntryMeta, LogIndex, NodeId, ReadId, Role, Term};
 
 /// The memory of a run: what was true once and must stay so.
@@ -134,7 +134,7 @@ impl Invariants {
     /// 5 StateMachineSafety: all committed prefixes are prefixes of one sequence.
     fn check_commit(&mut self, group: &Group, id: NodeId) {
         let view = group.view(id);
-        let log = entries_of(view.log);
+        let log = group.log(id);
         for (position, entry) in log[..view.commit.0 as usize].iter().enumerate() {
             match self.committed.get(position) {
                 Some((known, _)) => {
@@ -235,7 +235,7 @@ impl Invariants {
 fn check_log_matching(group: &Group) {
     let mut logs: Vec<Vec<EntryMeta>> = Vec::new();
     for id in group.ids() {
-        logs.push(group.node(id).disk.log.clone());
+        logs.push(group.node(id).disk.entries());
         if group.is_up(id) {
             logs.push(group.log(id));
         }

@@ -141,7 +141,9 @@ fn an_answer_to_an_earlier_terms_heartbeat_confirms_nothing() {
 
     group.crash(N1, 0);
     group.restart(N1);
-    group.campaign(N1);
+    // 2 would tell it that term 2 has begun, but 3 does not know.
+    group.pre_campaign(N1);
+    group.take_where(to(N2));
     group.settle();
     assert_eq!((group.leaders(), group.view(N1).term), (vec![N1], Term(2)));
     group.isolate(&[N1]);

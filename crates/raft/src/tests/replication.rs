@@ -1,20 +1,11 @@
 //! How logs become equal, and when an entry is committed (§5.3, §5.4.2).
 
-use super::group::{Disk, Group, N1, N2, N3, N4, N5, from, is_append, to};
-use crate::{AppendOutcome, Body, EntryMeta, LogIndex, Message, NodeId, Options, Role, Term};
+use super::disk::Disk;
+use super::group::{Group, N1, N2, N3, N4, N5, append, from, is_append, to};
+use crate::{AppendOutcome, Body, DropReason, EntryMeta, LogIndex, Message, Options, Role, Term};
 
 fn one_entry_a_message() -> Options {
     Options { max_entries_per_message: 1, ..Options::default() }
-}
-
-fn append(from: NodeId, to: NodeId, term: u64, previous: (u64, u64), entries: &[u64]) -> Message {
-    let body = Body::Append {
-        previous_index: LogIndex(previous.0),
-        previous_term: Term(previous.1),
-        entries: entries.iter().map(|&term| EntryMeta { term: Term(term), size: 8 }).collect(),
-        commit: LogIndex::ZERO,
-    };
-    Message { from, to, term: Term(term), body }
 }
 
 fn accepted(message: &Message) -> Option<LogIndex> {
@@ -40,10 +31,10 @@ fn a_proposal_is_committed_and_applied_by_all() {
 fn who_does_not_lead_drops_proposals() {
     let mut group = Group::with_leader(3, Options::default());
     group.propose(N2, &[1, 2]);
-    assert_eq!(group.node(N2).dropped_proposals, 1);
+    assert_eq!(group.node(N2).dropped_proposals, [DropReason::NotLeader]);
     assert_eq!((group.log(N2).len(), group.pending_writes(N2)), (1, 0));
     group.propose(N1, &[1]);
-    assert_eq!(group.node(N1).dropped_proposals, 0);
+    assert_eq!(group.node(N1).dropped_proposals, []);
 }
 
 #[test]

@@ -6,8 +6,8 @@
 
 use bytes::Bytes;
 use quorate_raft::{
-    Body, Effect, EntryRange, Event, HardState, IoId, Log, LogIndex, Message, NodeId, Options,
-    Raft, Restored, Role, TimerKind,
+    Body, Configuration, Effect, EntryRange, Event, HardState, IoId, LogIndex, Message, NodeId,
+    Options, Raft, Restored, Role, Snapshot, TimerKind,
 };
 
 use crate::network::Network;
@@ -29,6 +29,8 @@ struct Member {
     hard_state: HardState,
     /// Messages that wait for a write.
     held: Vec<(IoId, Envelope)>,
+    /// Payloads that consensus was told of and has not asked to be written.
+    proposed: Vec<Bytes>,
     /// The last write that was asked for and not reported as durable.
     unreported: Option<IoId>,
     applied: Applied,
@@ -45,17 +47,21 @@ impl Group for Quorate {
     fn elect() -> Quorate {
         let mut group = Quorate { members: [1, 2, 3].map(Member::new), network: Network::new() };
         let [first, ..] = &mut group.members;
-        first.step(Event::Timer(TimerKind::Election), Vec::new(), &mut group.network);
+        for timer in [TimerKind::Election, TimerKind::Jitter] {
+            first.step(Event::Timer(timer), Vec::new(), &mut group.network);
+        }
         group.pump();
         assert_eq!(group.members[0].raft.role(), Role::Leader, "nobody else stood for election");
         group
     }
 
     fn propose(&mut self, payloads: impl ExactSizeIterator<Item = Bytes>) {
-        let payloads: Vec<Bytes> = payloads.collect();
-        let sizes = payloads.iter().map(|payload| payload.len() as u32).collect();
         let [leader, ..] = &mut self.members;
-        leader.step(Event::Propose { sizes }, payloads, &mut self.network);
+        let before = leader.proposed.len();
+        leader.proposed.extend(payloads);
+        let sizes = leader.proposed[before..].iter().map(|payload| payload.len() as u32).collect();
+        // What else is proposed before the group is pumped is written and sent along with it.
+        leader.raft.handle(Event::Propose { sizes });
     }
 
     fn pump(&mut self) {
@@ -85,12 +91,10 @@ impl Group for Quorate {
 
 impl Member {
     fn new(id: u64) -> Member {
+        let configuration = Configuration::of_voters([1, 2, 3].map(NodeId));
         let raft = Raft::new(Restored {
-            id: NodeId(id),
-            voters: [1, 2, 3].map(NodeId).to_vec(),
-            hard_state: HardState::default(),
-            log: Log::new(),
-            options: Options::default(),
+            snapshot: Snapshot { configuration, ..Snapshot::default() },
+            ..Restored::joiner(NodeId(id), Options::default())
         })
         .expect("a new member's state is valid");
         Member {
@@ -98,6 +102,7 @@ impl Member {
             log: Segments::new(),
             hard_state: HardState::default(),
             held: Vec::new(),
+            proposed: Vec::new(),
             unreported: None,
             applied: Applied::default(),
         }
@@ -106,7 +111,15 @@ impl Member {
     /// Takes in all that has arrived, then writes at once what it led to. Says whether there was
     /// anything to do.
     fn turn(&mut self, network: &mut Network<Envelope>) -> bool {
-        let mut busy = false;
+        let mut busy = !self.proposed.is_empty();
+        if busy {
+            let mut proposed = std::mem::take(&mut self.proposed);
+            let last = self.raft.log().last_index();
+            let first = LogIndex(last.0 + 1 - proposed.len() as u64);
+            self.carry_out(first, &mut proposed, network);
+            proposed.clear();
+            self.proposed = proposed;
+        }
         while let Some(Envelope { message, payloads }) = network.receive(self.raft.id().0) {
             busy = true;
             self.step(Event::Message(message), payloads, network);
@@ -123,23 +136,32 @@ impl Member {
     }
 
     /// One event, with the payloads of the entries that it brings.
-    fn step(&mut self, event: Event, payloads: Vec<Bytes>, network: &mut Network<Envelope>) {
+    fn step(&mut self, event: Event, mut payloads: Vec<Bytes>, network: &mut Network<Envelope>) {
         let first = match &event {
             Event::Message(Message { body: Body::Append { previous_index, .. }, .. }) => {
                 previous_index.next()
             }
             _ => self.raft.log().last_index().next(),
         };
-        let mut brought = Some(payloads);
         self.raft.handle(event);
+        self.carry_out(first, &mut payloads, network);
+    }
+
+    /// Does what consensus asks for. `payloads` are those of the entries from `first` on, of which
+    /// the log may have some already.
+    fn carry_out(
+        &mut self,
+        first: LogIndex,
+        payloads: &mut Vec<Bytes>,
+        network: &mut Network<Envelope>,
+    ) {
         while let Some(effect) = self.raft.poll() {
             match effect {
-                Effect::Persist { id, hard_state, entries } => {
+                Effect::Persist { id, hard_state, entries, .. } => {
                     if let Some(hard_state) = hard_state {
                         self.hard_state = hard_state;
                     }
                     if let Some(range) = entries {
-                        let payloads = brought.take().expect("an event's entries are written once");
                         self.write(range, first, payloads);
                     }
                     self.unreported = Some(id);
@@ -154,19 +176,23 @@ impl Member {
                 }
                 Effect::Commit(range) => self.apply(range),
                 Effect::SetTimer(_) => {}
-                Effect::ReadReady { .. } | Effect::ReadDropped { .. } | Effect::ProposalDropped => {
-                    unreachable!("nobody reads, and member 1 leads")
+                Effect::ReadReady { .. }
+                | Effect::ReadDropped { .. }
+                | Effect::ProposalDropped(_)
+                | Effect::Restore(_)
+                | Effect::RoundBegun(_)
+                | Effect::RoundConfirmed(_) => {
+                    unreachable!("nobody reads, member 1 leads, and no log is shortened")
                 }
             }
         }
     }
 
-    /// Puts the entries of `range` into the log; `payloads` are those of the entries from `first`
-    /// on, of which the log may have some already.
-    fn write(&mut self, range: EntryRange, first: LogIndex, payloads: Vec<Bytes>) {
+    /// Puts the entries of `range` into the log.
+    fn write(&mut self, range: EntryRange, first: LogIndex, payloads: &mut Vec<Bytes>) {
         self.log.truncate(range.first.previous().0 as usize);
         let known = range.first.distance_from(first) as usize;
-        self.log.extend(payloads.into_iter().skip(known));
+        self.log.extend(payloads.drain(known.min(payloads.len())..));
         if (self.log.len() as u64) < range.last.0 {
             // The entry with which a new leader begins its term comes from nobody.
             self.log.extend([Bytes::new()]);

@@ -39,12 +39,12 @@ impl Raft {
 
     /// The change is in force from the moment at which it is in the log.
     fn append_change(&mut self, change: MembershipChange, size: u32) {
-        self.append_entry(EntryMeta { term: self.term, size });
+        self.append_entries([EntryMeta { term: self.term, size }].into_iter());
         self.membership
             .append(self.log.last_index(), change)
             .expect("the leader has made sure that it is possible");
         self.follow_configuration();
-        self.broadcast_append();
+        self.inform_followers();
     }
 
     /// Keeps the progress of those who still belong to the group, and begins with the new ones. A
@@ -89,6 +89,7 @@ impl Raft {
     /// A leader that no longer votes has led until its removal was committed (§6), and leaves
     /// somebody in its place who has it all.
     fn resign(&mut self) {
+        self.update_followers();
         let last_index = self.log.last_index();
         let RoleState::Leader(leadership) = &self.role else {
             return;

@@ -231,10 +231,10 @@ impl Raft {
         }));
         // Entries of earlier terms are committed only along with one of its own (§5.4.2), so it
         // begins with an empty one (§8).
-        self.append_entry(EntryMeta { term: self.term, size: 0 });
+        self.append_entries([EntryMeta { term: self.term, size: 0 }].into_iter());
         self.reset_election_timer();
         self.set_timer(TimerKind::Heartbeat);
-        self.broadcast_append();
+        self.inform_followers();
     }
 
     /// A leader that a quorum does not answer steps down: its clients had better ask another.

@@ -11,7 +11,8 @@
 //! checker explores is the code that runs in production.
 //!
 //! # The driver's contract
-//! 1. After each [`Raft::handle`], drain [`Raft::poll`] before the next event.
+//! 1. After [`Raft::handle`], drain [`Raft::poll`]. Events that are there together may be handled
+//!    together before: what they lead to is then written, sent and answered together.
 //! 2. Carry out [`Effect::Persist`] in the order given, and report each with
 //!    [`Event::Persisted`] once it is durable. They may be written together (group commit). What
 //!    a crash leaves of them is a prefix: within one write the entries in order, then the hard

@@ -125,6 +125,18 @@ impl Log {
         self.sizes.push_back(entry.size);
     }
 
+    /// Appends entries in order.
+    ///
+    /// # Panics
+    /// As [`Log::append`].
+    pub fn extend(&mut self, entries: impl IntoIterator<Item = EntryMeta>) {
+        let entries = entries.into_iter();
+        self.sizes.reserve(entries.size_hint().0);
+        for entry in entries {
+            self.append(entry);
+        }
+    }
+
     /// Removes all entries after `last`.
     ///
     /// # Panics

@@ -186,7 +186,9 @@ pub struct Raft {
     pub(crate) jitter: bool,
 
     effects: VecDeque<Effect>,
-    /// What this event has changed so far; empty between events.
+    /// Events were handled since effects were last handed out.
+    handled: bool,
+    /// What they have changed.
     pending: Pending,
 }
 
@@ -209,24 +211,16 @@ pub(crate) struct Leadership {
     pub(crate) uncommitted_bytes: u64,
 }
 
-/// The effects of one event, gathered so that one write carries all that its messages rest on.
+/// What events have led to, gathered so that one write carries all that their messages rest on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Pending {
     hard_state: bool,
     snapshot: bool,
     first_new_entry: Option<LogIndex>,
+    /// There is something new for followers: entries, or a commit.
+    followers: bool,
     messages: Vec<(Message, Need)>,
     timers: Vec<TimerKind>,
-}
-
-impl Pending {
-    fn is_empty(&self) -> bool {
-        !self.hard_state
-            && !self.snapshot
-            && self.first_new_entry.is_none()
-            && self.messages.is_empty()
-            && self.timers.is_empty()
-    }
 }
 
 impl Raft {
@@ -281,19 +275,19 @@ impl Raft {
             jitter: false,
             log,
             effects: VecDeque::new(),
+            handled: false,
             pending: Pending::default(),
         };
         if raft.log.last_term() > raft.term {
             raft.enter_term(raft.log.last_term());
         }
         raft.reset_election_timer();
-        raft.flush();
+        raft.handled = true;
         Ok(raft)
     }
 
     /// Takes one event in. Its effects wait in [`Raft::poll`].
     pub fn handle(&mut self, event: Event) {
-        debug_assert!(self.pending.is_empty(), "an event's changes are flushed at its end");
         match event {
             Event::Message(message) => self.handle_message(message),
             Event::Propose { sizes } => self.handle_propose(&sizes),
@@ -314,11 +308,14 @@ impl Raft {
             Event::SnapshotReport { to, delivered } => self.handle_snapshot_report(to, delivered),
             Event::Compact { snapshot, through } => self.handle_compact(snapshot, through),
         }
-        self.flush();
+        self.handled = true;
     }
 
     /// Hands one effect out. The order is the order in which they are to be begun.
     pub fn poll(&mut self) -> Option<Effect> {
+        if self.handled {
+            self.flush();
+        }
         self.effects.pop_front()
     }
 
@@ -420,8 +417,19 @@ impl Raft {
         }
     }
 
-    /// All of what this event changed is written at once, then what rests on it is sent.
+    /// Messages rest on the state that they were sent from, which is about to be left.
+    fn flush_messages(&mut self) {
+        if !self.pending.messages.is_empty() {
+            self.flush();
+        }
+    }
+
+    /// All that has changed is written at once, then what rests on it is sent.
     fn flush(&mut self) {
+        self.handled = false;
+        if std::mem::take(&mut self.pending.followers) {
+            self.update_followers();
+        }
         self.write();
         for timer in self.pending.timers.drain(..) {
             self.effects.push_back(Effect::SetTimer(timer));
@@ -470,6 +478,7 @@ impl Raft {
     /// Takes part in a new term, as a follower that has not voted (§5.1).
     pub(crate) fn enter_term(&mut self, term: Term) {
         assert!(term > self.term, "terms never go back: {term} after {}", self.term);
+        self.flush_messages();
         self.term = term;
         self.vote = None;
         self.pending.hard_state = true;
@@ -492,17 +501,19 @@ impl Raft {
         self.pending.hard_state = true;
     }
 
-    pub(crate) fn append_entry(&mut self, entry: EntryMeta) {
-        self.log.append(entry);
-        let index = self.log.last_index();
-        let first = self.pending.first_new_entry.get_or_insert(index);
-        *first = (*first).min(index);
+    pub(crate) fn append_entries(&mut self, entries: impl Iterator<Item = EntryMeta>) {
+        self.pending.first_new_entry.get_or_insert(self.log.last_index().next());
+        self.log.extend(entries);
     }
 
     /// # Panics
     /// If that would remove a committed entry (CommittedAppendOnly).
     pub(crate) fn truncate_log_after(&mut self, last: LogIndex) {
         assert!(last >= self.commit, "entry {} is committed and must stay", self.commit);
+        self.flush_messages();
+        if let Some(first) = &mut self.pending.first_new_entry {
+            *first = last.next().min(*first);
+        }
         self.log.truncate_after(last);
         self.membership.truncate_after(last);
         self.io.truncated_after(last);
@@ -511,6 +522,8 @@ impl Raft {
     /// The log is replaced by a snapshot, which is committed.
     pub(crate) fn replace_log(&mut self, snapshot: Snapshot) {
         assert!(snapshot.index > self.commit, "what is committed here is not replaced");
+        self.flush_messages();
+        self.pending.first_new_entry = None;
         self.io.truncated_after(self.commit);
         self.log = Log::after(snapshot.index, snapshot.term);
         self.membership = Membership::new(snapshot.index, snapshot.configuration.clone());
@@ -523,6 +536,11 @@ impl Raft {
     pub(crate) fn commit_to(&mut self, index: LogIndex) {
         assert!(index <= self.log.last_index(), "commit {index} is past the end of the log");
         self.commit = self.commit.max(index);
+    }
+
+    /// Followers have to hear of new entries, or of a commit.
+    pub(crate) fn inform_followers(&mut self) {
+        self.pending.followers = true;
     }
 
     pub(crate) fn send(&mut self, to: NodeId, need: Need, body: Body) {

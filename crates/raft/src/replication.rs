@@ -14,10 +14,11 @@ impl Raft {
             self.drop_proposal(reason);
             return;
         }
-        for &size in sizes {
-            self.append_entry(EntryMeta { term: self.term, size });
+        if !sizes.is_empty() {
+            let term = self.term;
+            self.append_entries(sizes.iter().map(|&size| EntryMeta { term, size }));
+            self.inform_followers();
         }
-        self.broadcast_append();
     }
 
     /// Whether a leader takes so many bytes now. If so, they count as uncommitted.
@@ -98,9 +99,7 @@ impl Raft {
             if index <= self.log.last_index() {
                 self.truncate_log_after(index.previous());
             }
-            for &entry in &entries[position..] {
-                self.append_entry(entry);
-            }
+            self.append_entries(entries[position..].iter().copied());
             assert!(
                 !self.configuration().is_empty()
                     || changes.first().is_some_and(|(at, _)| *at == index),
@@ -171,12 +170,7 @@ impl Raft {
         if news {
             self.advance_commit();
         }
-        // It may have stepped down, or left this follower behind, in that.
-        let Some(position) = self.position_of(peer) else {
-            return;
-        };
-        self.send_append(position, false);
-        self.tell_commit(position);
+        self.inform_followers();
         if news {
             self.hand_over_if_ready(peer);
         }
@@ -198,9 +192,11 @@ impl Raft {
         self.confirm_rounds();
     }
 
-    pub(crate) fn broadcast_append(&mut self) {
+    /// Sends each follower what it lacks and was not sent yet.
+    pub(crate) fn update_followers(&mut self) {
         for position in 0..self.followers() {
             self.send_append(position, false);
+            self.tell_commit(position);
         }
     }
 
@@ -276,9 +272,7 @@ impl Raft {
         // What was taken in an earlier term was counted when this one began.
         *uncommitted_bytes -= self.log.bytes(self.commit.next(), index);
         self.commit_to(index);
-        for position in 0..self.followers() {
-            self.tell_commit(position);
-        }
+        self.inform_followers();
         self.start_waiting_reads();
         self.finish_change();
     }

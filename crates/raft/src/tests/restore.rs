@@ -28,7 +28,8 @@ fn restored() -> Restored {
 
 #[test]
 fn a_member_comes_up_as_a_follower_with_what_its_disk_held() {
-    let raft = Raft::new(restored()).expect("a valid state");
+    let mut raft = Raft::new(restored()).expect("a valid state");
+    while raft.poll().is_some() {}
     let view = raft.view();
     assert_eq!((view.role, view.leader), (Role::Follower, None));
     assert_eq!((view.term, view.vote), (Term(4), Some(N3)));

@@ -147,11 +147,20 @@ impl Repro {
         // The version first: a later one may well have other fields.
         let versions: Versions = document::read(file, text)?;
         let found = [
-            ("format", Some(versions.format), FORMAT),
-            ("schedule.format", versions.schedule.format, schedule::FORMAT),
+            ("format", Some(versions.format), (FORMAT, FORMAT)),
+            (
+                "schedule.format",
+                versions.schedule.format,
+                (schedule::OLDEST_FORMAT, schedule::FORMAT),
+            ),
         ];
-        for (path, found, known) in found {
-            if let Some(found) = found.filter(|found| *found != known) {
+        for (path, found, (oldest, newest)) in found {
+            if let Some(found) = found.filter(|found| !(oldest..=newest).contains(found)) {
+                let known = if oldest == newest {
+                    newest.to_string()
+                } else {
+                    format!("{oldest} to {newest}")
+                };
                 return Err(document::error_at(
                     file,
                     text,

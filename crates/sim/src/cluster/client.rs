@@ -41,8 +41,8 @@ pub struct ClientCounts {
     pub unknown: u64,
     /// Operations of the schedule's clients that were answered after the faults were over.
     pub ok_after_heal: u64,
-    /// Probers that got all their answers.
-    pub probers_done: u32,
+    /// For each member node whether its prober got all its answers.
+    pub probers_done: Vec<bool>,
     /// Whether the faults are over.
     pub healed: bool,
 }
@@ -72,8 +72,8 @@ pub(crate) struct ClientNode {
 enum Plan {
     /// The schedule's client of this index.
     Scheduled(usize),
-    /// Asks one member for everything, each until it is answered.
-    Probe(Vec<PlannedOperation>),
+    /// Asks this member for everything, each until it is answered.
+    Probe(NodeId, Vec<PlannedOperation>),
 }
 
 #[derive(Debug)]
@@ -131,7 +131,8 @@ impl Knowledge {
 }
 
 impl ClientNode {
-    /// The client of this index: first the schedule's, then the probers.
+    /// The client of this index: first the schedule's, then a prober for each member and
+    /// spare.
     pub(crate) fn boot(
         schedule: &Arc<Schedule>,
         index: usize,
@@ -139,7 +140,10 @@ impl ClientNode {
     ) -> ClientNode {
         let plan = match index.checked_sub(schedule.clients.len()) {
             None => Plan::Scheduled(index),
-            Some(member) => Plan::Probe(probe(NodeId(member as u32), schedule.phases.heal_at)),
+            Some(member) => {
+                let member = NodeId(member as u32);
+                Plan::Probe(member, probe(member, schedule.phases.heal_at))
+            }
         };
         let client = ClientNode {
             id: ClientId(index as u64),
@@ -181,7 +185,7 @@ impl ClientNode {
     fn planned(&self) -> Option<&PlannedOperation> {
         match &self.plan {
             Plan::Scheduled(index) => self.schedule.clients[*index].operations.get(self.position),
-            Plan::Probe(operations) => operations.get(self.position),
+            Plan::Probe(_, operations) => operations.get(self.position),
         }
     }
 
@@ -194,9 +198,9 @@ impl ClientNode {
         let Some(planned) = self.planned() else { return };
         let member = match self.plan {
             Plan::Scheduled(_) => {
-                NodeId((planned.member.0 + self.repeats) % self.schedule.cluster.members)
+                NodeId((planned.member.0 + self.repeats) % self.schedule.cluster.member_nodes())
             }
-            Plan::Probe(_) => planned.member,
+            Plan::Probe(..) => planned.member,
         };
         let request = to_request(&planned.action, &self.knowledge);
         let operation = recorder.invoke(world_time(io.now()), self.id, to_operation(&request));
@@ -253,6 +257,10 @@ impl ClientNode {
                         // The store has spoken: to ask again would change nothing.
                         Attempt::Answered
                     }
+                    Error::TooManyRequests => {
+                        io.mark("proposal-refused-uncommitted");
+                        Attempt::Refused
+                    }
                     _ => Attempt::Refused,
                 }
             }
@@ -269,7 +277,7 @@ impl ClientNode {
     fn proceed(&mut self, attempt: Attempt, counts: &mut ClientCounts, io: &mut Io<'_, Message>) {
         let again = match (&self.plan, attempt) {
             (_, Attempt::Answered) => false,
-            (Plan::Probe(_), _) => true,
+            (Plan::Probe(..), _) => true,
             (Plan::Scheduled(_), Attempt::Unknown) => false,
             (Plan::Scheduled(_), Attempt::Refused) => self.repeats < MAX_REPEATS,
         };
@@ -285,8 +293,11 @@ impl ClientNode {
                 let think = next.think;
                 io.set_timer(NEXT, think);
             }
-            None if matches!(self.plan, Plan::Probe(_)) => counts.probers_done += 1,
-            None => {}
+            None => {
+                if let Plan::Probe(member, _) = &self.plan {
+                    counts.probers_done[member.index()] = true;
+                }
+            }
         }
     }
 

@@ -9,12 +9,13 @@ use quorate_member::{
     BatchId, Config, Input as MemberInput, Member, Output, PeerMessage, Request, RequestToken,
     Response, Time, Timer,
 };
-use quorate_raft::{AppendOutcome, Body, LogIndex, NodeId as RaftId, Term};
+use quorate_raft::{AppendOutcome, Body, LogIndex, NodeId as RaftId, Options, Term};
 use serde_json::{Value, json};
 
 use super::message::Message;
+use super::milestones::Milestones;
 use crate::engine::{Input, Io, LocalTime, Nanos, NodeId, TimerId};
-use crate::schedule::Schedule;
+use crate::schedule::{ClusterPlan, Schedule};
 
 /// The cluster's id on its members' disks.
 const CLUSTER_ID: u64 = 0x71756f_72617465;
@@ -27,6 +28,9 @@ pub(crate) struct MemberNode {
     pub(crate) activity: Activity,
     sessions: BTreeMap<RequestToken, Session>,
     next_token: u64,
+    /// The request that this step began with.
+    opened: Option<RequestToken>,
+    milestones: Milestones,
     election_timeout: Nanos,
     heartbeat: Nanos,
     housekeeping: Nanos,
@@ -37,7 +41,8 @@ pub(crate) struct MemberNode {
 struct Session {
     client: NodeId,
     id: u32,
-    kind: RequestKind,
+    /// `None` for what does not concern the store.
+    kind: Option<RequestKind>,
     /// What any client had been told when the request arrived.
     acknowledged: LogIndex,
 }
@@ -98,12 +103,15 @@ pub(crate) fn to_node(id: RaftId) -> NodeId {
 }
 
 impl MemberNode {
+    /// `founds`: on an empty disk it founds the cluster with others, instead of joining it.
+    ///
     /// # Panics
     /// If the member refuses what its disk holds: whatever a crash leaves must be recoverable.
-    pub(crate) fn boot(schedule: &Schedule, io: &mut Io<'_, Message>) -> MemberNode {
+    pub(crate) fn boot(schedule: &Schedule, founds: bool, io: &mut Io<'_, Message>) -> MemberNode {
         let plan = &schedule.cluster;
         let node = io.node();
-        let founders = (0..plan.members).map(|index| to_raft_id(NodeId(index))).collect();
+        let founders = (0..plan.members).map(|index| to_raft_id(NodeId(index)));
+        let founders = founds.then(|| founders.collect());
         // The incarnation is unique per node, and the node's number makes it so in the cluster.
         let first_request_id = u64::from(node.0) << 48 | u64::from(io.incarnation()) << 32;
         let config = Config {
@@ -111,8 +119,12 @@ impl MemberNode {
             request_timeout_ns: plan.request_timeout.as_nanos(),
             read_retry_ns: plan.read_retry.as_nanos(),
             election_timeout_ns: plan.election_timeout.as_nanos(),
+            clock_drift_ppm: plan.lease.as_ref().map_or(0, |lease| lease.clock_drift_ppm),
+            snapshot_every: plan.snapshots.every,
+            snapshot_keep: plan.snapshots.keep,
             snapshot_retry_ns: plan.election_timeout.as_nanos() * 4,
-            ..Config::new(to_raft_id(node), CLUSTER_ID, Some(founders), first_request_id)
+            raft: to_options(plan, node),
+            ..Config::new(to_raft_id(node), CLUSTER_ID, founders, first_request_id)
         };
         let now = to_time(io.now());
         let (member, report) = Member::start(config, io.disk(), now)
@@ -123,11 +135,16 @@ impl MemberNode {
         if report.entries > 0 {
             io.mark("member-recovered-entries");
         }
+        if report.snapshot.is_some() {
+            io.mark("snapshot-recovered");
+        }
         let mut booted = MemberNode {
+            milestones: Milestones::of(&member),
             member,
             activity: Activity::default(),
             sessions: BTreeMap::new(),
             next_token: 0,
+            opened: None,
             election_timeout: plan.election_timeout,
             heartbeat: plan.heartbeat,
             housekeeping: Nanos::from_nanos(plan.read_retry.as_nanos() / 2),
@@ -148,6 +165,8 @@ impl MemberNode {
         io: &mut Io<'_, Message>,
     ) {
         self.activity.clear();
+        self.opened = None;
+        let snapshot_came = is_snapshot(&input);
         let input = match input {
             Input::Message { message: Message::Peer(message), .. } => MemberInput::Peer(message),
             Input::Message { from, message: Message::Request { id, request } } => {
@@ -161,6 +180,7 @@ impl MemberNode {
         };
         self.member.handle(to_time(io.now()), input);
         self.carry_out(io);
+        self.milestones.note(&self.member, snapshot_came, io);
     }
 
     fn open_session(
@@ -175,8 +195,11 @@ impl MemberNode {
             (true, false) => RequestKind::LinearizableRead,
             (true, true) => RequestKind::SerializableRead,
         };
+        // Who is told that somebody else leads learns nothing of the store.
+        let kind = Some(kind).filter(|_| !matches!(request, Request::TransferLeadership(_)));
         let token = RequestToken(self.next_token);
         self.next_token += 1;
+        self.opened = Some(token);
         self.sessions.insert(token, Session { client, id, kind, acknowledged });
         MemberInput::Request { token, request }
     }
@@ -192,7 +215,8 @@ impl MemberNode {
                     let session =
                         self.sessions.remove(&token).expect("each request is answered once");
                     if let Ok(response) = &result {
-                        self.note_answer(&session, response, io);
+                        let at_once = self.opened == Some(token);
+                        self.note_answer(&session, response, at_once, io);
                     }
                     let message = Message::Reply { id: session.id, result: Box::new(result) };
                     io.send(session.client, message);
@@ -240,19 +264,30 @@ impl MemberNode {
         }
     }
 
-    fn note_answer(&mut self, session: &Session, response: &Response, io: &mut Io<'_, Message>) {
-        io.mark(match session.kind {
+    /// `at_once`: in the step in which it was asked.
+    fn note_answer(
+        &mut self,
+        session: &Session,
+        response: &Response,
+        at_once: bool,
+        io: &mut Io<'_, Message>,
+    ) {
+        let Some(kind) = session.kind else { return };
+        io.mark(match kind {
             RequestKind::Write => "write-acknowledged",
             RequestKind::LinearizableRead => "linearizable-read",
             RequestKind::SerializableRead => "serializable-read",
         });
-        if session.kind == RequestKind::LinearizableRead
-            && self.member.view().leader != Some(self.member.view().id)
-        {
-            io.mark("linearizable-read-at-follower");
+        if kind == RequestKind::LinearizableRead {
+            let view = self.member.view();
+            if view.leader != Some(view.id) {
+                io.mark("linearizable-read-at-follower");
+            } else if at_once && view.configuration.voters.len() > 1 {
+                io.mark("lease-read");
+            }
         }
         self.activity.answers.push(Answer {
-            kind: session.kind,
+            kind,
             term: response.term,
             revision: response.body.revision().0,
             applied: self.member.applied(),
@@ -272,9 +307,35 @@ impl MemberNode {
             "commit": view.commit.0,
             "applied": self.member.applied().0,
             "durable_index": view.durable_index.0,
+            "configuration": view.configuration.to_string(),
+            "configuration_index": view.membership.current_index().0,
+            "snapshot": view.snapshot.index.0,
+            "base": view.log.base().0,
             "revision": self.member.store().revision().0,
         })
     }
+}
+
+/// Its limits, and its own priority.
+fn to_options(plan: &ClusterPlan, node: NodeId) -> Options {
+    let limits = &plan.limits;
+    Options {
+        max_entries_per_message: limits.entries_per_message as usize,
+        max_bytes_per_message: limits.bytes_per_message,
+        max_inflight_messages: limits.inflight_messages as usize,
+        max_inflight_bytes: limits.inflight_bytes,
+        max_uncommitted_bytes: limits.uncommitted_bytes,
+        priority: plan.priorities.get(node.index()).copied().unwrap_or(0),
+        lease_reads: plan.lease.is_some(),
+    }
+}
+
+fn is_snapshot(input: &Input<Message>) -> bool {
+    let Input::Message { message: Message::Peer(PeerMessage::Raft { message, .. }), .. } = input
+    else {
+        return false;
+    };
+    matches!(message.body, Body::Snapshot(_))
 }
 
 fn to_time(now: LocalTime) -> Time {

@@ -1,15 +1,17 @@
 //! The system under test: members of a quorate cluster and their clients, living in an
 //! [`engine`](crate::engine) world.
 //!
-//! Nodes `0..members` are the members, the nodes after them clients: first those of the schedule,
-//! then one prober for each member, which asks everything of it once the faults are over. This
-//! module connects them to the world, records what clients saw, and lets the invariants look after
+//! The first nodes are the members, then come the spares, which may become members; after them the
+//! schedule's clients, one prober for each of the former, which asks everything of it once the
+//! faults are over, and the operator, if there is anything for it to do. This module connects them to the world, records what clients saw, and lets the invariants look after
 //! every step. It judges nothing itself.
 
 mod client;
 mod digest;
 mod member;
 mod message;
+mod milestones;
+mod operator;
 mod run;
 mod translate;
 
@@ -19,6 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 use quorate_history::{History, Model, Recorder};
+use quorate_raft::{Configuration, LogIndex};
 use serde_json::{Map, Value};
 
 use crate::engine::{Cause, Input, Io, LocalTime, NodeId, Step, System, View, WorldTime};
@@ -32,6 +35,8 @@ pub(crate) use digest::DigestHasher;
 pub(crate) use member::Answer;
 pub(crate) use member::{Activity, MemberNode, RequestKind, to_node, to_raft_id};
 pub use message::Message;
+pub(crate) use operator::OperatorNode;
+use operator::Surroundings;
 pub use run::{Failure, FailureKind, Outcome, RunOptions, run};
 
 /// A node of the cluster's world.
@@ -41,6 +46,8 @@ pub(crate) enum ClusterNode {
     Member(Box<MemberNode>),
     /// A client.
     Client(Box<ClientNode>),
+    /// The operator.
+    Operator(Box<OperatorNode>),
 }
 
 /// The cluster in its world.
@@ -53,26 +60,44 @@ pub(crate) struct Cluster {
     /// For each client node, which of its requests have reached a member: a connection delivers a
     /// request once or never, however often the network delivers its packets.
     delivered: Vec<Vec<bool>>,
+    /// The operator's request that a member may still take.
+    operator_asks: Option<u32>,
+    /// The latest configuration that is committed anywhere, and the index of its entry.
+    committed: (LogIndex, Configuration),
+    /// The member nodes whose machine was replaced: they no longer found anything.
+    replaced: Vec<bool>,
 }
 
 impl Cluster {
     pub(crate) fn new(schedule: Arc<Schedule>) -> Cluster {
-        let members = schedule.cluster.members as usize;
+        let members = schedule.cluster.member_nodes() as usize;
         let clients = schedule.clients.len() + members;
+        let founders = (0..schedule.cluster.members).map(|index| to_raft_id(NodeId(index)));
         let mut source = Map::new();
         source.insert("scenario".into(), schedule.scenario.clone().into());
         source.insert("seed".into(), schedule.seed.to_string().into());
         Cluster {
             recorder: Recorder::new(Model::Etcd, source),
             invariants: Invariants::new(members),
-            counts: ClientCounts::default(),
+            counts: ClientCounts { probers_done: vec![false; members], ..ClientCounts::default() },
             delivered: vec![Vec::new(); clients],
+            operator_asks: None,
+            committed: (LogIndex::ZERO, Configuration::of_voters(founders)),
+            replaced: vec![false; members],
             schedule,
         }
     }
 
+    /// How many nodes may be members: those that found the cluster, and the spares.
     pub(crate) fn members(&self) -> usize {
-        self.schedule.cluster.members as usize
+        self.schedule.cluster.member_nodes() as usize
+    }
+
+    /// The operator's node, if it has anything to do.
+    pub(crate) fn operator(&self) -> Option<NodeId> {
+        let operator = self.members() + self.delivered.len();
+        let idle = self.schedule.operator.operations.is_empty();
+        (!idle).then_some(NodeId(operator as u32))
     }
 
     pub(crate) fn is_member(&self, node: NodeId) -> bool {
@@ -99,8 +124,23 @@ impl Cluster {
         self.recorder.into_history()
     }
 
-    /// Whether a request arrives for the first time.
+    /// Notes the configuration that a member takes for committed, if it is a newer one.
+    fn note_committed(&mut self, node: &MemberNode) {
+        let view = node.member.view();
+        if view.membership.current_index() <= self.committed.0 {
+            return;
+        }
+        let (index, configuration) = view.membership.at(view.commit);
+        if index > self.committed.0 {
+            self.committed = (index, configuration.clone());
+        }
+    }
+
+    /// Whether a request arrives for the first time, and its connection is open.
     fn arrives_first(&mut self, client: NodeId, id: u32) -> bool {
+        if self.operator() == Some(client) {
+            return self.operator_asks.take_if(|open| *open == id).is_some();
+        }
         let members = self.members();
         let seen = &mut self.delivered[client.index() - members];
         let position = id as usize;
@@ -124,7 +164,11 @@ impl System for Cluster {
     fn boot(&mut self, io: &mut Io<'_, Message>) -> ClusterNode {
         let node = io.node();
         if self.is_member(node) {
-            return ClusterNode::Member(Box::new(MemberNode::boot(&self.schedule, io)));
+            let founds = node.0 < self.schedule.cluster.members && !self.replaced[node.index()];
+            return ClusterNode::Member(Box::new(MemberNode::boot(&self.schedule, founds, io)));
+        }
+        if self.operator() == Some(node) {
+            return ClusterNode::Operator(Box::new(OperatorNode::boot(&self.schedule, io)));
         }
         let index = node.index() - self.members();
         ClusterNode::Client(Box::new(ClientNode::boot(&self.schedule, index, io)))
@@ -145,12 +189,27 @@ impl System for Cluster {
             ClusterNode::Client(client) => {
                 client.handle(input, &mut self.recorder, &mut self.counts, io);
             }
+            ClusterNode::Operator(operator) => {
+                let before = operator.open();
+                let mut around =
+                    Surroundings { committed: &self.committed.1, recorder: &mut self.recorder };
+                operator.handle(input, &mut around, io);
+                if operator.open() != before {
+                    self.operator_asks = operator.open();
+                }
+            }
         }
     }
 
     fn observe(&mut self, step: &Step, view: &View<'_, Cluster>) -> Result<(), Violation> {
         if !self.is_member(step.node) {
             return Ok(());
+        }
+        if step.cause == Cause::Replaced {
+            self.replaced[step.node.index()] = true;
+        }
+        if let Some(ClusterNode::Member(node)) = view.node(step.node) {
+            self.note_committed(node);
         }
         self.invariants.observe(step, view)
     }
@@ -167,6 +226,7 @@ impl System for Cluster {
         match node {
             ClusterNode::Member(member) => member.describe(),
             ClusterNode::Client(client) => client.describe(),
+            ClusterNode::Operator(operator) => operator.describe(),
         }
     }
 }

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use quorate_checker::{Options as CheckOptions, Verdict};
 use quorate_history::History;
+use quorate_member::Member;
+use quorate_raft::Role;
 use serde_json::{Value, json};
 
-use super::{ClientCounts, Cluster, ClusterNode};
+use super::{ClientCounts, Cluster, ClusterNode, to_node};
 use crate::engine::{
     Counters, Nanos, NodeConfig, NodeId, NoiseSeed, ScheduledFault, Stop, TraceHash, World,
     WorldConfig, WorldTime,
@@ -151,7 +153,7 @@ fn from_panic(panic: String, at: WorldTime, step: u64) -> Failure {
 
 fn build(schedule: &Arc<Schedule>) -> Result<World<Cluster>, String> {
     schedule.check()?;
-    let members = schedule.cluster.members as usize;
+    let members = schedule.cluster.member_nodes() as usize;
     let asked = schedule.clients.iter().flat_map(|client| &client.operations);
     if let Some(operation) = asked.into_iter().find(|operation| operation.member.index() >= members)
     {
@@ -161,7 +163,9 @@ fn build(schedule: &Arc<Schedule>) -> Result<World<Cluster>, String> {
     for (node, clock) in nodes.iter_mut().zip(&schedule.clocks) {
         (node.clock_offset, node.clock_drift) = (clock.offset, clock.drift);
     }
-    nodes.resize(members + schedule.clients.len() + members, NodeConfig::diskless());
+    let operators = usize::from(!schedule.operator.operations.is_empty());
+    let clients = schedule.clients.len() + members;
+    nodes.resize(members + clients + operators, NodeConfig::diskless());
     let config = WorldConfig {
         noise_seed: NoiseSeed(schedule.noise_seed.0),
         nodes,
@@ -204,38 +208,66 @@ fn live(world: &mut World<Cluster>, schedule: &Schedule) -> Result<(), Stopped> 
     }
 }
 
-/// What is missing until the cluster is whole: everybody up, every member asked everything, all
-/// with the same state.
+/// What is missing until the cluster is whole: the operator is done, and of those who then belong
+/// to the cluster everybody is up, was asked everything, and has the same state.
 fn not_whole(world: &World<Cluster>) -> Option<String> {
     let view = world.view();
-    let members = world.system().members();
-    let mut states = Vec::new();
-    for index in 0..members {
-        let node = NodeId(index as u32);
+    let system = world.system();
+    let operator = system.operator().and_then(|operator| view.node(operator));
+    if let Some(ClusterNode::Operator(operator)) = operator
+        && let Some(present) = operator.present()
+    {
+        return Some(format!("the operator is still at '{present}'"));
+    }
+    let leads = |(_, node): &(NodeId, &ClusterNode)| match node {
+        ClusterNode::Member(member) => member.member.view().role == Role::Leader,
+        _ => false,
+    };
+    // Of several only the one of the last term may still commit.
+    let leader = view.running().filter(leads).filter_map(|(_, node)| match node {
+        ClusterNode::Member(member) => Some(&member.member),
+        _ => None,
+    });
+    let Some(leader) = leader.max_by_key(|member| member.view().term) else {
+        return Some("there is no leader".to_owned());
+    };
+    let state = leader.view();
+    if state.membership.current_index() > state.commit {
+        return Some(format!("the configuration {} is not committed", state.configuration));
+    }
+    if state.configuration.is_joint() && state.configuration.auto_leave {
+        return Some(format!("the joint configuration {} is not left", state.configuration));
+    }
+    for node in state.configuration.members().into_iter().map(to_node) {
         let Some(ClusterNode::Member(member)) = view.node(node) else {
             return Some(format!("{node} is not running"));
         };
-        states.push((node, &member.member));
-    }
-    if !states.iter().any(|(_, member)| member.view().role == quorate_raft::Role::Leader) {
-        return Some("there is no leader".to_owned());
-    }
-    let done = world.system().counts().probers_done;
-    if (done as usize) < members {
-        return Some(format!("{done} of {members} probers have got all their answers"));
-    }
-    let (first, reference) = states[0];
-    for (node, member) in &states {
-        if !member.is_caught_up() {
-            return Some(format!("{node} has not caught up since its start"));
+        if let Some(missing) = not_up_to_date(system, node, &member.member, leader) {
+            return Some(missing);
         }
-        if member.applied() != reference.applied() {
-            return Some(format!(
-                "{node} has applied {}, {first} {}",
-                member.applied(),
-                reference.applied()
-            ));
-        }
+    }
+    None
+}
+
+/// What a member lacks beside the leader.
+fn not_up_to_date(
+    system: &Cluster,
+    node: NodeId,
+    member: &Member,
+    leader: &Member,
+) -> Option<String> {
+    if !system.counts().probers_done[node.index()] {
+        return Some(format!("the prober of {node} has not got all its answers"));
+    }
+    if !member.is_caught_up() {
+        return Some(format!("{node} has not caught up since its start"));
+    }
+    if member.applied() != leader.applied() {
+        return Some(format!(
+            "{node} has applied {}, its leader {}",
+            member.applied(),
+            leader.applied()
+        ));
     }
     None
 }

@@ -7,7 +7,8 @@ use quorate_history::{EventKind, Step};
 use super::{FailureKind, Outcome, RunOptions, run};
 use crate::engine::{DiskConfig, Fault, Nanos, NetworkConfig, NodeId, ScheduledFault, WorldTime};
 use crate::schedule::{
-    Action, ClientPlan, ClusterPlan, FORMAT, Floors, Key, Phases, PlannedOperation, Schedule, Value,
+    Action, ClientPlan, ClusterPlan, FORMAT, Floors, Key, LimitsPlan, OperatorPlan, Phases,
+    PlannedOperation, Schedule, SnapshotPlan, Value,
 };
 use crate::seed::Seed;
 
@@ -37,12 +38,17 @@ fn quiet() -> Schedule {
         noise_seed: Seed(1),
         cluster: ClusterPlan {
             members: 3,
+            spares: 0,
             election_timeout: Nanos::from_millis(150),
             heartbeat: Nanos::from_millis(30),
             request_timeout: Nanos::from_millis(1_000),
             read_retry: Nanos::from_millis(100),
             client_timeout: Nanos::from_millis(1_500),
             wal_segment_bytes: 64 * 1024,
+            priorities: Vec::new(),
+            snapshots: SnapshotPlan::default(),
+            limits: LimitsPlan::default(),
+            lease: None,
         },
         phases: Phases {
             heal_at: Nanos::from_secs(2),
@@ -54,6 +60,7 @@ fn quiet() -> Schedule {
         disk: DiskConfig::default(),
         clocks: Vec::new(),
         clients: vec![client(1), client(2)],
+        operator: OperatorPlan::default(),
         faults: Vec::new(),
     }
 }
@@ -172,7 +179,10 @@ fn a_schedule_that_somebody_wrote_is_bounded() {
         (|schedule| schedule.cluster.heartbeat = Nanos::ZERO, "heartbeat_ns"),
         (|schedule| schedule.cluster.wal_segment_bytes = 1, "log files of 1 bytes"),
         (|schedule| schedule.scenario = "../../elsewhere".to_owned(), "no scenario's name"),
-        (|schedule| schedule.clocks = vec![Default::default(); 4], "4 clocks for 3 members"),
+        (
+            |schedule| schedule.clocks = vec![Default::default(); 4],
+            "4 clocks for 3 members and spares",
+        ),
     ];
     for (change, says) in refused {
         let mut schedule = quiet();

@@ -57,6 +57,15 @@ pub(crate) enum Event<M> {
     },
     FaultBegins(u32),
     FaultEnds(u32),
+    /// The node's machine is replaced; the other one is ready after this time.
+    Replace {
+        node: NodeId,
+        takes: Nanos,
+    },
+    /// The other machine is ready.
+    Replaced {
+        node: NodeId,
+    },
 }
 
 /// An input that waits for its process.
@@ -80,6 +89,8 @@ pub(crate) struct Process<M> {
     pub(crate) slowness: u64,
     pub(crate) incarnation: u32,
     pub(crate) running: bool,
+    /// Whether its machine is being replaced: not even healing starts it before it is there.
+    pub(crate) between_machines: bool,
     /// How many active faults hold it down, and make it stand still.
     pub(crate) down: u32,
     pub(crate) paused: u32,
@@ -94,7 +105,7 @@ impl<M> Process<M> {
     }
 
     pub(crate) fn is_held_down(&self) -> bool {
-        self.down > 0 && !self.healed
+        self.between_machines || self.down > 0 && !self.healed
     }
 
     fn disk_factor(&self) -> u64 {
@@ -142,6 +153,7 @@ impl<M: Clone> Core<M> {
             slowness: 0,
             incarnation: 0,
             running: false,
+            between_machines: false,
             down: 0,
             paused: 0,
             healed: false,

@@ -47,6 +47,8 @@ counts! {
     ClockDrift => "clock_drift",
     /// Faults: a slow disk really delayed a batch.
     SlowDisk => "slow_disk",
+    /// Effects: a machine was replaced by one with an empty disk.
+    MachineReplaced => "machine_replaced",
     /// Effects: a process started again.
     Restart => "restart",
     /// Effects: chance lost a message.

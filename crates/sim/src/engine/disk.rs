@@ -107,6 +107,15 @@ impl NodeDisk {
         }
     }
 
+    /// Another disk takes its place, an empty one. What was under way is forgotten, and its draws go
+    /// on.
+    pub(crate) fn replace(&mut self) {
+        self.contents = MemDisk::new();
+        self.queue.clear();
+        self.running = None;
+        self.epoch = DiskEpoch(self.epoch.0.wrapping_add(1));
+    }
+
     pub(crate) fn contents(&self) -> &MemDisk {
         &self.contents
     }

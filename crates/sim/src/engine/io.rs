@@ -79,6 +79,20 @@ impl<'a, M: Clone> Io<'a, M> {
         self.core.submit(self.node, token, operations);
     }
 
+    /// Has a machine replaced, as an operator does it: right after this step the node's process is
+    /// gone, and with it the disk; after `takes` it starts on a machine with an empty one. The clock
+    /// runs on. This is no fault, and healing the node does not prevent it.
+    ///
+    /// # Panics
+    /// When there is no such node, or its machine is being replaced already.
+    pub fn replace_machine(&mut self, node: NodeId, takes: Nanos) {
+        let process = &mut self.core.processes[node.index()];
+        assert!(!process.between_machines, "the machine of {node} is being replaced already");
+        process.between_machines = true;
+        let now = self.core.now;
+        self.core.queue.push(now, super::core::Event::Replace { node, takes });
+    }
+
     /// The node's own stream of draws for `purpose`. It runs on across restarts.
     pub fn stream(&mut self, purpose: &'static str) -> &mut Stream {
         let (seed, node) = (self.core.seed, u64::from(self.node.0));

@@ -28,6 +28,7 @@ pub use disk::DiskConfig;
 pub use fault::{Fault, FaultError, ScheduledFault};
 pub use io::Io;
 pub use network::{NetworkConfig, Noise};
+pub(crate) use stream::scale;
 pub use stream::{NoiseSeed, Stream};
 pub use system::{Cause, Input, NodeId, Step, System, TimerId, View};
 pub use time::{LocalTime, Nanos, SignedNanos, WorldTime};

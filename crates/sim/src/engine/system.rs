@@ -149,6 +149,8 @@ pub enum Cause {
     Crash,
     /// Its machine lost power.
     PowerLoss,
+    /// Its machine was replaced by another one with an empty disk.
+    Replaced,
 }
 
 impl fmt::Display for Cause {
@@ -160,6 +162,7 @@ impl fmt::Display for Cause {
             Cause::Disk { token } => write!(f, "handles completion {token} of its disk"),
             Cause::Crash => write!(f, "crashes"),
             Cause::PowerLoss => write!(f, "loses power"),
+            Cause::Replaced => write!(f, "gets another machine"),
         }
     }
 }

@@ -45,6 +45,7 @@ impl TraceHash {
             Cause::Disk { .. } => (4, 0),
             Cause::Crash => (5, 0),
             Cause::PowerLoss => (6, 0),
+            Cause::Replaced => (7, 0),
         };
         self.mix(step.time.as_nanos());
         self.mix(u64::from(detail) << 32 | u64::from(step.node.0) << 4 | kind);
@@ -117,6 +118,7 @@ impl<M> Recorder<M> {
             Cause::Disk { token } => ("disk", json!({ "token": token })),
             Cause::Crash => ("crash", json!({})),
             Cause::PowerLoss => ("power_loss", json!({})),
+            Cause::Replaced => ("replaced", json!({})),
         };
         line.insert("event".into(), event.into());
         if let Value::Object(details) = details {

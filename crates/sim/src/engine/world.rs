@@ -237,6 +237,12 @@ impl<S: System> World<S> {
                 self.end_fault(index);
                 Ok(())
             }
+            Event::Replace { node, takes } => self.replace(node, takes),
+            Event::Replaced { node } => {
+                self.core.processes[node.index()].between_machines = false;
+                self.wake_now(node);
+                Ok(())
+            }
         }
     }
 

@@ -2,20 +2,31 @@
 //!
 //! Each fault has a stream of its own, keyed by its kind and its number among its kind.
 
+use super::membership::Churn;
 use super::{Draw, drift, signed};
 use crate::engine::{Fault, Nanos, NodeId, Noise, ScheduledFault, Stream, WorldTime};
 use crate::scenario::{
     ClockDriftSpec, ClockJumpSpec, DownSpec, Extent, NoiseSpec, OneWayShape, OneWaySpec,
     PartitionShape, PartitionSpec, PauseSpec, SlowDiskSpec, SlowLinkSpec, Spec, Within,
 };
+use crate::schedule::ClusterPlan;
 
 /// All faults, in the order in which they begin.
-pub(super) fn draw(spec: &Spec, draw: Draw, members: u32, clients: u32) -> Vec<ScheduledFault> {
+pub(super) fn draw(
+    spec: &Spec,
+    draw: Draw,
+    cluster: &ClusterPlan,
+    churn: &Churn,
+    clients: u32,
+) -> Vec<ScheduledFault> {
+    let nodes = cluster.member_nodes();
     let mut mix = Mix {
         spec,
         draw,
-        members: (0..members).map(NodeId).collect(),
-        clients: (members..members + clients).map(NodeId).collect(),
+        churn,
+        members: churn.around(Nanos::ZERO),
+        nodes: (0..nodes).map(NodeId).collect(),
+        clients: (nodes..nodes + clients).map(NodeId).collect(),
         intensity: intensity(spec, draw),
         faults: Vec::new(),
     };
@@ -49,7 +60,11 @@ fn intensity(spec: &Spec, draw: Draw) -> u64 {
 struct Mix<'a> {
     spec: &'a Spec,
     draw: Draw,
+    churn: &'a Churn,
+    /// Who belongs to the cluster when the present fault begins.
     members: Vec<NodeId>,
+    /// All that ever may.
+    nodes: Vec<NodeId>,
     clients: Vec<NodeId>,
     intensity: u64,
     faults: Vec<ScheduledFault>,
@@ -75,6 +90,11 @@ impl Mix<'_> {
         for number in 0..count {
             let mut stream = self.draw.stream(name, number, 1);
             let at = Within::new(Nanos::ZERO, self.spec.phases.fault_time).draw(&mut stream);
+            self.members = self.churn.around(at);
+            if self.members.len() < 2 {
+                // Links are between two.
+                self.members.clone_from(&self.nodes);
+            }
             one(kind, WorldTime::ZERO + at, &mut stream, self);
         }
     }
@@ -181,6 +201,13 @@ fn partition(kind: &PartitionSpec, at: WorldTime, stream: &mut Stream, mix: &mut
         if with_clients {
             groups[side].push(client);
         }
+    }
+    // Who does not belong to the cluster at the time stands on one side as well, unless some of
+    // those who do reach everybody.
+    let divides_all = !matches!(shape, PartitionShape::Pair | PartitionShape::Bridge);
+    for stray in mix.nodes.iter().filter(|node| divides_all && !mix.members.contains(node)) {
+        let side = stream.below(groups.len() as u64) as usize;
+        groups[side].push(*stray);
     }
     groups.iter_mut().for_each(|group| group.sort_unstable());
     mix.push(at, Fault::Partition { groups, lasts });

@@ -1,7 +1,8 @@
 //! What the clients do.
 
 use super::Draw;
-use crate::engine::{Nanos, NodeId, Stream};
+use super::membership::Churn;
+use crate::engine::{Nanos, NodeId, Stream, scale};
 use crate::scenario::{ActionKind, Spec};
 use crate::schedule::{Action, ClientPlan, Key, PlannedOperation, Value};
 
@@ -14,36 +15,68 @@ const READERS_WEIGHT: u64 = 6;
 const FARTHEST_BACK: u64 = 24;
 /// How many of the last revisions a compaction keeps at least, and how many more at most.
 const KEEP: (u64, u64) = (5, 60);
+/// One operation in so many asks anybody, member or not.
+const STRAY_IN: u64 = 12;
 
-pub(super) fn draw(spec: &Spec, draw: Draw, members: u32, clients: u32) -> Vec<ClientPlan> {
+pub(super) fn draw(
+    spec: &Spec,
+    draw: Draw,
+    churn: &Churn,
+    nodes: u32,
+    clients: u32,
+) -> Vec<ClientPlan> {
     let keys = spec.workload.keys.draw(&mut draw.stream("keys", 0, 0));
-    (0..clients).map(|client| plan(spec, draw, members, client, keys)).collect()
+    let who = Who { churn, nodes };
+    (0..clients).map(|client| plan(spec, draw, who, client, keys)).collect()
+}
+
+/// Who can be asked.
+#[derive(Clone, Copy)]
+struct Who<'a> {
+    churn: &'a Churn,
+    /// Members and spares.
+    nodes: u32,
+}
+
+impl Who<'_> {
+    /// Mostly somebody who belongs to the cluster at about that time.
+    fn any(self, at: Nanos, stream: &mut Stream) -> NodeId {
+        let members = self.churn.around(at);
+        let bits = stream.next_u64();
+        // Stale answers come from those who do not know yet that they have left.
+        let strays = self.nodes as usize > members.len() && bits % STRAY_IN == 0;
+        let index = |number: usize| scale(bits, number as u64) as usize;
+        if strays {
+            NodeId(index(self.nodes as usize) as u32)
+        } else {
+            members[index(members.len())]
+        }
+    }
 }
 
 /// What kind of client it is.
 struct Habits {
-    /// The one member that it asks; else any.
-    home: Option<NodeId>,
+    /// Whether it asks one member only: that of its first operation.
+    sticky: bool,
     /// What it does, with weights.
     weights: Vec<(ActionKind, u64)>,
 }
 
-fn habits(spec: &Spec, draw: Draw, members: u32, client: u32) -> Habits {
+fn habits(spec: &Spec, draw: Draw, client: u32) -> Habits {
     let workload = &spec.workload;
     let mut stream = draw.stream("habits", u64::from(client), 0);
-    let home = any_member(members, &mut stream);
-    let home = stream.chance(workload.sticky.0).then_some(home);
+    let sticky = stream.chance(workload.sticky.0);
     let reader = stream.chance(workload.readers.0);
     let weight = |(kind, weight, reads): (ActionKind, u32, bool)| {
         let weight = u64::from(weight);
         (kind, if reader && reads { weight * READERS_WEIGHT } else { weight })
     };
-    Habits { home, weights: workload.weights.all().into_iter().map(weight).collect() }
+    Habits { sticky, weights: workload.weights.all().into_iter().map(weight).collect() }
 }
 
-fn plan(spec: &Spec, draw: Draw, members: u32, client: u32, keys: u32) -> ClientPlan {
+fn plan(spec: &Spec, draw: Draw, who: Who<'_>, client: u32, keys: u32) -> ClientPlan {
     let workload = &spec.workload;
-    let habits = habits(spec, draw, members, client);
+    let habits = habits(spec, draw, client);
     let mut stream = draw.stream("operations", u64::from(client), 0);
     let busy_until = spec.phases.fault_time + workload.tail;
     let mut thought = Nanos::ZERO;
@@ -53,21 +86,15 @@ fn plan(spec: &Spec, draw: Draw, members: u32, client: u32, keys: u32) -> Client
         // Operations are written in whole microseconds.
         let think = Nanos::from_micros(think.as_nanos() / 1_000);
         let think = if stream.chance(workload.bursts.0) { Nanos::ZERO } else { think };
-        let roams_to = any_member(members, &mut stream);
+        let member = who.any(thought, &mut stream);
         let value = Value(client * VALUES_A_CLIENT + operations.len() as u32);
         let action = action(&habits.weights, keys, value, &mut stream);
-        operations.push(PlannedOperation {
-            think,
-            member: habits.home.unwrap_or(roams_to),
-            action,
-        });
+        let home = operations.first().map(|first: &PlannedOperation| first.member);
+        let member = home.filter(|_| habits.sticky).unwrap_or(member);
+        operations.push(PlannedOperation { think, member, action });
         thought += think;
     }
     ClientPlan { operations }
-}
-
-fn any_member(members: u32, stream: &mut Stream) -> NodeId {
-    NodeId(stream.below(u64::from(members)) as u32)
 }
 
 /// Draws an action. Takes the same number of draws whatever it is.

@@ -136,6 +136,28 @@ impl Change<'_> {
 }
 
 impl Page {
+    /// Of a machine with an empty disk.
+    fn blank(member: usize) -> Page {
+        let state = State {
+            term: Term(0),
+            vote: None,
+            role: Role::Follower,
+            commit: LogIndex::ZERO,
+            applied: LogIndex::ZERO,
+            last_index: LogIndex::ZERO,
+        };
+        Page {
+            node: NodeId(member as u32),
+            running: false,
+            log: Vec::new(),
+            durable: Vec::new(),
+            durable_hard: HardState::default(),
+            state,
+            flight: None,
+            unsubmitted: None,
+        }
+    }
+
     /// The entry at an index in memory; index 0 stands before all and is everywhere.
     pub(crate) fn holds(&self, index: LogIndex, slot: Option<Slot>) -> bool {
         let log = if self.running { &self.log } else { &self.durable };
@@ -171,26 +193,8 @@ pub(crate) fn slot_at(log: &[Slot], index: LogIndex) -> Option<Slot> {
 
 impl Books {
     pub(crate) fn new(members: usize) -> Books {
-        let blank = State {
-            term: Term(0),
-            vote: None,
-            role: Role::Follower,
-            commit: LogIndex::ZERO,
-            applied: LogIndex::ZERO,
-            last_index: LogIndex::ZERO,
-        };
-        let page = |index| Page {
-            node: NodeId(index as u32),
-            running: false,
-            log: Vec::new(),
-            durable: Vec::new(),
-            durable_hard: HardState::default(),
-            state: blank,
-            flight: None,
-            unsubmitted: None,
-        };
         Books {
-            pages: (0..members).map(page).collect(),
+            pages: (0..members).map(Page::blank).collect(),
             committed: Vec::new(),
             acknowledged: LogIndex::ZERO,
         }
@@ -211,6 +215,10 @@ impl Books {
         page.running = false;
         page.log.clear();
         page.unsubmitted = None;
+    }
+
+    pub(crate) fn replace(&mut self, member: usize) {
+        self.pages[member] = Page::blank(member);
     }
 
     /// What a member that has just started found.

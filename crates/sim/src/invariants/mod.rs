@@ -176,6 +176,10 @@ impl Invariants {
             self.books.crash(member);
             return quorum_log::check(&self.books);
         }
+        if step.cause == Cause::Replaced {
+            self.forget(member);
+            return quorum_log::check(&self.books);
+        }
         let Some(ClusterNode::Member(node)) = view.node(step.node) else {
             unreachable!("a member that handled something runs")
         };
@@ -194,6 +198,14 @@ impl Invariants {
         self.check(&change)?;
         self.books.settle(&change);
         Ok(())
+    }
+
+    /// The member's machine was replaced: whatever comes next at this node is somebody else.
+    fn forget(&mut self, member: usize) {
+        self.books.replace(member);
+        self.monotonic_term_and_vote.forget(member);
+        self.monotonic_match.forget(member);
+        self.revision_monotonic.forget(member);
     }
 
     fn check(&mut self, change: &Change<'_>) -> Result<(), Violation> {

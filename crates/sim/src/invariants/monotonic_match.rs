@@ -21,6 +21,12 @@ impl MonotonicMatch {
         MonotonicMatch { matched: vec![vec![(Term(0), LogIndex::ZERO); members]; members] }
     }
 
+    pub(super) fn forget(&mut self, member: usize) {
+        for leader in &mut self.matched {
+            leader[member] = (Term(0), LogIndex::ZERO);
+        }
+    }
+
     pub(super) fn check(&mut self, change: &Change<'_>, books: &Books) -> Result<(), Violation> {
         check_acknowledgements(change, books)?;
         if change.after.role != Role::Leader {

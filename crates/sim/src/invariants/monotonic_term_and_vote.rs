@@ -21,6 +21,10 @@ impl MonotonicTermAndVote {
         MonotonicTermAndVote { granted: vec![BTreeMap::new(); members] }
     }
 
+    pub(super) fn forget(&mut self, member: usize) {
+        self.granted[member].clear();
+    }
+
     pub(super) fn check(&mut self, change: &Change<'_>, books: &Books) -> Result<(), Violation> {
         let (before, after) = (&change.before, &change.after);
         ensure(after.term >= before.term, NAME, || {

@@ -25,11 +25,15 @@ pub(crate) struct RevisionMonotonic {
 }
 
 const NEW_STORE: (Revision, Revision) = (Revision::INITIAL, Revision::NEVER_COMPACTED);
+const NOTHING: Told = Told { term: Term(0), revision: 0, store: NEW_STORE };
 
 impl RevisionMonotonic {
     pub(super) fn new(members: usize) -> RevisionMonotonic {
-        let told = Told { term: Term(0), revision: 0, store: NEW_STORE };
-        RevisionMonotonic { told: vec![told; members] }
+        RevisionMonotonic { told: vec![NOTHING; members] }
+    }
+
+    pub(super) fn forget(&mut self, member: usize) {
+        self.told[member] = NOTHING;
     }
 
     pub(super) fn check(&mut self, change: &Change<'_>, books: &Books) -> Result<(), Violation> {

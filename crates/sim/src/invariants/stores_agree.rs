@@ -41,7 +41,7 @@ impl StoresAgree {
 pub(super) fn check_fully(view: &View<'_, Cluster>) -> Result<(), Violation> {
     let members = view.running().filter_map(|(node, state)| match state {
         ClusterNode::Member(member) => Some((node, member.member.store())),
-        ClusterNode::Client(_) => None,
+        ClusterNode::Client(_) | ClusterNode::Operator(_) => None,
     });
     compare(members)
 }

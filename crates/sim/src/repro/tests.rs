@@ -45,8 +45,11 @@ fn another_format_a_wrong_field_and_a_missing_file_are_refused_with_a_remedy() {
         "r.toml:3:10: format 7 is not known to this version, which reads 1; replay it with the \
          version that wrote it"
     );
-    let inner = error("[schedule]\nformat = 1", "[schedule]\nformat = 9");
-    assert!(inner.contains(": format 9 is not known"), "{inner}");
+    let inner = error("[schedule]\nformat = 2", "[schedule]\nformat = 9");
+    assert!(
+        inner.contains(": format 9 is not known to this version, which reads 1 to 2"),
+        "{inner}"
+    );
     let misspelt = error("heal_at_ns", "heal_at");
     assert!(misspelt.contains("did you mean 'heal_at_ns'?"), "{misspelt}");
     let missing = Repro::read(Path::new("no/such.toml")).expect_err("there is none").to_string();

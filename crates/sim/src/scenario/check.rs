@@ -1,5 +1,6 @@
 //! What has to fit together in a scenario, so that every schedule drawn from it is a possible one.
 
+use super::membership;
 use super::quantity::{Ppm, Within};
 use super::spec::Spec;
 use crate::engine::Nanos;
@@ -14,7 +15,11 @@ pub(crate) struct Misfit {
     pub(crate) remedy: String,
 }
 
-fn misfit<T>(path: &str, what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Misfit> {
+pub(super) fn misfit<T>(
+    path: &str,
+    what: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Result<T, Misfit> {
     Err(Misfit { path: path.to_owned(), what: what.into(), remedy: remedy.into() })
 }
 
@@ -25,6 +30,8 @@ const MOST_KEYS: u32 = 1_000;
 const MOST_OPERATIONS: u32 = 9_999;
 const MOST_FAULTS: u32 = 1_000;
 const LONGEST: Nanos = Nanos::from_secs(3_600);
+/// No clock of the engine runs at less than half its speed.
+pub(super) const MOST_DRIFT: Ppm = Ppm(500_000);
 /// What the engine takes for a clock, rather than for an error of units.
 const FARTHEST_CLOCK: Nanos = Nanos::from_secs(500);
 
@@ -35,6 +42,7 @@ pub(crate) fn check(spec: &Spec) -> Result<(), Misfit> {
     check_times(spec)?;
     check_workload(spec)?;
     check_floors(spec)?;
+    membership::check(spec)?;
     check_faults(spec)
 }
 
@@ -228,13 +236,12 @@ fn check_faults(spec: &Spec) -> Result<(), Misfit> {
             );
         }
     }
-    let most_drift = Ppm(500_000);
     let drifts = [
         ("clocks.drift", Some(spec.clocks.drift)),
         ("faults.clock_drift.drift", faults.clock_drift.as_ref().map(|kind| kind.drift)),
     ];
     for (path, drift) in drifts {
-        if drift.is_some_and(|drift| drift.most > most_drift) {
+        if drift.is_some_and(|drift| drift.most > MOST_DRIFT) {
             return misfit(path, "no clock runs at less than half its speed", "give at most 50%");
         }
     }

@@ -5,6 +5,7 @@
 //! that come with the program. It draws nothing.
 
 mod check;
+mod membership;
 mod quantity;
 mod spec;
 
@@ -16,7 +17,8 @@ use crate::document::{self, DocumentError};
 use crate::files;
 use crate::schedule::is_name;
 
-pub(crate) use quantity::{Ppm, Within};
+pub(crate) use membership::{LimitsSpec, MembershipSpec, Project, TransfersSpec};
+pub(crate) use quantity::{Choices, Ppm, Quantity, Within};
 pub(crate) use spec::{
     ActionKind, ClockDriftSpec, ClockJumpSpec, DownSpec, Extent, NoiseSpec, OneWayShape,
     OneWaySpec, PartitionShape, PartitionSpec, PauseSpec, SlowDiskSpec, SlowLinkSpec, Spec,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::membership::{LeasesSpec, LimitsSpec, MembershipSpec, SnapshotsSpec, TransfersSpec};
 use super::quantity::{Bytes, Choices, Ppm, Within, single};
 use crate::engine::{Count, Nanos};
 
@@ -41,9 +42,19 @@ pub(crate) struct Spec {
     pub(crate) disk: DiskSpec,
     #[serde(default)]
     pub(crate) clocks: ClocksSpec,
+    /// Who joins and leaves.
+    pub(crate) membership: Option<MembershipSpec>,
+    /// How often leadership is handed over.
+    pub(crate) transfers: Option<TransfersSpec>,
+    /// When members take snapshots; left out: as etcd does, which few runs come to.
+    pub(crate) snapshots: Option<SnapshotsSpec>,
+    /// Limits on what is under way; left out: those of a real cluster.
+    pub(crate) limits: Option<LimitsSpec>,
+    /// Whether leaders answer reads while their lease holds.
+    pub(crate) leases: Option<LeasesSpec>,
     #[serde(default)]
     pub(crate) faults: FaultsSpec,
-    /// Draw a subset of the kinds of faults, and a share of their numbers, for each run.
+    /// Draw a subset of the tables above and of the kinds of faults, and a share of their numbers, for each run.
     pub(crate) swarm: Option<SwarmSpec>,
 }
 
@@ -53,15 +64,31 @@ pub(crate) struct Reachable(pub(crate) String);
 
 /// What the cluster marks as reached. [`Count`]s of faults and their effects count as well.
 pub(crate) const MARKS: &[&str] = &[
+    "configuration-rolled-back",
+    "joint-entered",
+    "joint-left",
+    "joint-left-by-another-leader",
+    "leader-removed",
+    "learner-promoted",
+    "lease-read",
     "linearizable-read",
     "linearizable-read-at-follower",
+    "majority-replaced",
     "member-recovered-entries",
+    "operator-skipped",
     "outcome-unknown",
+    "proposal-refused-uncommitted",
     "refused-as-compacted",
     "refused-as-future",
     "refused-by-store",
+    "replaced-member-returned",
     "serializable-read",
+    "snapshot-installed",
+    "snapshot-recovered",
+    "snapshot-taken",
     "torn-tail-repaired",
+    "transfer-aborted",
+    "transfer-done",
     "write-acknowledged",
 ];
 
@@ -89,6 +116,7 @@ impl<'de> Deserialize<'de> for Reachable {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ClusterSpec {
     pub(crate) members: Choices<u32>,
+    pub(crate) spares: Choices<u32>,
     pub(crate) clients: Within<u32>,
     pub(crate) election_timeout: Within<Nanos>,
     #[serde(deserialize_with = "single")]
@@ -106,6 +134,7 @@ impl Default for ClusterSpec {
     fn default() -> ClusterSpec {
         ClusterSpec {
             members: Choices::new(vec![5]),
+            spares: Choices::new(vec![0]),
             clients: Within::exactly(5),
             election_timeout: Within::exactly(ms(150)),
             heartbeat: ms(30),

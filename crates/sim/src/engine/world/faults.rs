@@ -4,10 +4,11 @@
 //! faults begin and end never matters.
 
 use super::super::clock::DriftPpm;
+use super::super::core::Event;
 use super::super::counters::Count;
 use super::super::fault::Fault;
 use super::super::system::{Cause, NodeId, System};
-use super::super::time::SignedNanos;
+use super::super::time::{Nanos, SignedNanos};
 use super::{Stop, World};
 
 impl<S: System> World<S> {
@@ -160,11 +161,18 @@ impl<S: System> World<S> {
 
     /// Kills a running process, unless the node is healed; says whether it did.
     fn kill(&mut self, node: NodeId) -> bool {
+        let process = &self.core.processes[node.index()];
+        let dies = process.running && !process.healed;
+        if dies {
+            self.end_process(node);
+        }
+        dies
+    }
+
+    /// The process is gone, and of its disk's operations those that had no time yet.
+    fn end_process(&mut self, node: NodeId) {
         let now = self.core.now;
         let process = &mut self.core.processes[node.index()];
-        if !process.running || process.healed {
-            return false;
-        }
         process.running = false;
         process.timers.clear();
         process.waiting.clear();
@@ -173,7 +181,21 @@ impl<S: System> World<S> {
             self.core.counters.add(Count::DiskOperationCut, cut.operations);
         }
         self.nodes[node.index()] = None;
-        true
+    }
+
+    /// The node gets another machine, with an empty disk, that is ready after `takes`.
+    pub(super) fn replace(&mut self, node: NodeId, takes: Nanos) -> Result<(), Stop<S::Violation>> {
+        if self.core.processes[node.index()].running {
+            self.end_process(node);
+        }
+        if let Some(disk) = &mut self.core.processes[node.index()].disk {
+            disk.replace();
+        }
+        self.core.counters.one(Count::MachineReplaced);
+        let ready = self.core.now.saturating_add(takes);
+        self.core.queue.push(ready, Event::Replaced { node });
+        let step = self.begin_step(node, Cause::Replaced, 0)?;
+        self.end_step(step)
     }
 
     /// Cuts a machine's power, unless the node is healed: its process dies if it runs, and its disk

@@ -190,3 +190,34 @@ fn a_running_process_cannot_bypass_its_disks_queue() {
     });
     let _ = world.run_until(WorldTime::from_millis(50));
 }
+
+#[test]
+fn a_replaced_machine_starts_with_an_empty_disk_even_where_all_is_healed() {
+    let at = |millis| WorldTime::from_millis(millis);
+    let mut world = probe(exact(), |io, input| match input {
+        None if io.incarnation() == 1 => {
+            create(io);
+            io.submit(7, vec![write(0, 1), sync()]);
+            io.set_timer(TimerId(0), ms(20));
+        }
+        None => assert!(io.disk().read(&file(), 0, 1).is_err(), "the old machine's file is there"),
+        Some(Input::Timer(_)) => {
+            io.submit(8, vec![write(1, 2), sync()]);
+            io.replace_machine(io.node(), ms(30));
+        }
+        Some(_) => {}
+    });
+    // It would hold the process down for longer, but healing ends that.
+    world.inject(scheduled(25, crash(n(0), 500))).expect("a fault that fits");
+    world.run_until(at(22)).expect("nothing is wrong");
+    assert!(world.view().node(n(0)).is_none());
+    world.run_until(at(30)).expect("nothing is wrong");
+    world.heal_all();
+    world.run_until(at(49)).expect("nothing is wrong");
+    assert!(world.view().node(n(0)).is_none(), "its machine is not there yet");
+    world.run_until(at(100)).expect("nothing is wrong");
+    assert_eq!(world.system().times(n(0), Cause::Replaced), [at(20)]);
+    assert_eq!(world.system().times(n(0), Cause::Boot { incarnation: 2 }), [at(50)]);
+    assert_eq!(completions(&world).len(), 1, "what was under way is never reported");
+    assert_eq!(world.counters().get(Count::MachineReplaced), 1);
+}

@@ -35,7 +35,7 @@ impl System for Probe {
 
     fn observe(&mut self, step: &Step, view: &View<'_, Self>) -> Result<(), &'static str> {
         assert_eq!(step.time, view.now());
-        let is_down = matches!(step.cause, Cause::Crash | Cause::PowerLoss);
+        let is_down = matches!(step.cause, Cause::Crash | Cause::PowerLoss | Cause::Replaced);
         assert_eq!(view.node(step.node).is_none(), is_down);
         self.steps.push(*step);
         if step.index >= self.refuse_after { Err("enough") } else { Ok(()) }

@@ -1,8 +1,8 @@
 //! Our side: the core, and a driver that carries its effects out in memory.
 //!
-//! The driver does what `member` does: it keeps the payloads, puts them beside the messages, holds
-//! messages back until the write that they rest on is done, and writes together what came together
-//! (group commit).
+//! The driver does what `member` does: it keeps the payloads, puts them beside the messages, sends
+//! no message before the write that it rests on is done (which in memory is at once), and reports
+//! together what came together (group commit).
 
 use bytes::Bytes;
 use quorate_raft::{
@@ -27,8 +27,6 @@ struct Member {
     /// Payloads of the entries from index 1 on; an empty one for that of a new leader.
     log: Segments<Bytes>,
     hard_state: HardState,
-    /// Messages that wait for a write.
-    held: Vec<(IoId, Envelope)>,
     /// Payloads that consensus was told of and has not asked to be written.
     proposed: Vec<Bytes>,
     /// The last write that was asked for and not reported as durable.
@@ -101,7 +99,6 @@ impl Member {
             raft,
             log: Segments::new(),
             hard_state: HardState::default(),
-            held: Vec::new(),
             proposed: Vec::new(),
             unreported: None,
             applied: Applied::default(),
@@ -127,10 +124,6 @@ impl Member {
         while let Some(written) = self.unreported.take() {
             busy = true;
             self.step(Event::Persisted(written), Vec::new(), network);
-            for (after, envelope) in self.held.drain(..) {
-                assert!(after.sequence <= written.sequence, "it rests on what was written by now");
-                network.send(envelope.message.to.0, envelope);
-            }
         }
         busy
     }
@@ -167,12 +160,12 @@ impl Member {
                     self.unreported = Some(id);
                 }
                 Effect::Send { message, after } => {
+                    assert!(
+                        after.is_none() || after <= self.unreported,
+                        "what it rests on is written"
+                    );
                     let payloads = self.payloads_for(&message);
-                    let envelope = Envelope { message, payloads };
-                    match after {
-                        Some(write) => self.held.push((write, envelope)),
-                        None => network.send(envelope.message.to.0, envelope),
-                    }
+                    network.send(message.to.0, Envelope { message, payloads });
                 }
                 Effect::Commit(range) => self.apply(range),
                 Effect::SetTimer(_) => {}

@@ -33,6 +33,7 @@ mod io;
 mod log;
 mod membership;
 mod message;
+mod outbox;
 mod progress;
 pub mod quorum;
 mod raft;

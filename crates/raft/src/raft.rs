@@ -1,6 +1,5 @@
 //! The state machine itself: its state, its two verbs, and the order of its effects.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use crate::configuration::{ChangeError, Configuration, MembershipChange, Snapshot};
@@ -8,6 +7,7 @@ use crate::io::{Io, Need};
 use crate::log::Log;
 use crate::membership::Membership;
 use crate::message::{Body, DropReason, Effect, EntryMeta, EntryRange, Event, Message, TimerKind};
+use crate::outbox::{Outbox, Write};
 use crate::progress::{Progress, Window};
 use crate::read::Reads;
 use crate::transfer::Transfer;
@@ -185,7 +185,7 @@ pub struct Raft {
     /// After the election timeout, the jitter is running.
     pub(crate) jitter: bool,
 
-    effects: VecDeque<Effect>,
+    outbox: Outbox,
     /// Events were handled since effects were last handed out.
     handled: bool,
     /// What they have changed.
@@ -219,8 +219,6 @@ struct Pending {
     first_new_entry: Option<LogIndex>,
     /// There is something new for followers: entries, or a commit.
     followers: bool,
-    messages: Vec<(Message, Need)>,
-    timers: Vec<TimerKind>,
 }
 
 impl Raft {
@@ -274,7 +272,7 @@ impl Raft {
             leader_silent: fresh,
             jitter: false,
             log,
-            effects: VecDeque::new(),
+            outbox: Outbox::default(),
             handled: false,
             pending: Pending::default(),
         };
@@ -316,7 +314,7 @@ impl Raft {
         if self.handled {
             self.flush();
         }
-        self.effects.pop_front()
+        self.outbox.pop()
     }
 
     /// The member's state, for invariants, model checkers and traces.
@@ -419,7 +417,7 @@ impl Raft {
 
     /// Messages rest on the state that they were sent from, which is about to be left.
     fn flush_messages(&mut self) {
-        if !self.pending.messages.is_empty() {
+        if self.outbox.has_unaddressed() {
             self.flush();
         }
     }
@@ -431,13 +429,7 @@ impl Raft {
             self.update_followers();
         }
         self.write();
-        for timer in self.pending.timers.drain(..) {
-            self.effects.push_back(Effect::SetTimer(timer));
-        }
-        for (message, need) in self.pending.messages.drain(..) {
-            let after = self.io.awaited(message.term, need);
-            self.effects.push_back(Effect::Send { message, after });
-        }
+        self.outbox.address(&self.io);
         self.hand_out_committed();
     }
 
@@ -449,12 +441,12 @@ impl Raft {
                 return;
             }
             self.applying = self.snapshot.index;
-            self.effects.push_back(Effect::Restore(Box::new(self.snapshot.clone())));
+            self.outbox.restore(&self.snapshot);
         }
         let last = self.commit.min(self.io.index());
         if last > self.applying {
             let range = EntryRange { first: self.applying.next(), last };
-            self.effects.push_back(Effect::Commit(range));
+            self.outbox.commit(range);
             self.applying = last;
         }
     }
@@ -472,7 +464,7 @@ impl Raft {
         let news = hard_state != self.io.issued_hard_state();
         let id = self.io.issue(hard_state, self.log.last_index());
         let hard_state = news.then_some(hard_state);
-        self.effects.push_back(Effect::Persist { id, snapshot, entries, hard_state });
+        self.outbox.write(Write { id, snapshot, entries, hard_state });
     }
 
     /// Takes part in a new term, as a follower that has not voted (§5.1).
@@ -545,11 +537,11 @@ impl Raft {
 
     pub(crate) fn send(&mut self, to: NodeId, need: Need, body: Body) {
         let message = Message { from: self.id, to, term: self.term, body };
-        self.pending.messages.push((message, need));
+        self.outbox.send(message, need);
     }
 
     pub(crate) fn effect(&mut self, effect: Effect) {
-        self.effects.push_back(effect);
+        self.outbox.push(effect);
     }
 
     pub(crate) fn drop_proposal(&mut self, reason: DropReason) {
@@ -563,9 +555,7 @@ impl Raft {
     }
 
     pub(crate) fn set_timer(&mut self, timer: TimerKind) {
-        if !self.pending.timers.contains(&timer) {
-            self.pending.timers.push(timer);
-        }
+        self.outbox.set_timer(timer);
     }
 
     pub(crate) fn configuration(&self) -> &Configuration {

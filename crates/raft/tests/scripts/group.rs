@@ -28,7 +28,7 @@ pub(crate) enum Source {
     /// The core itself adds nothing else than empty entries and the leaving of joint
     /// configurations.
     Core,
-    /// Proposed here: the next ones, in order.
+    /// Proposed here, in this order.
     Proposed(Vec<Payload>),
     /// Received in an append after this index.
     Received(LogIndex, Vec<Entry>),
@@ -83,8 +83,12 @@ impl Group {
             ..Memory::default()
         };
         node.memory.log = node.memory.log.split_off(&node.disk.snapshot.index.next());
+        let payloads = node.memory.log.iter();
+        node.memory.payloads = payloads
+            .map(|(&index, entry)| ((index, entry.meta.term), entry.payload.clone()))
+            .collect();
         node.raft = Some(raft);
-        self.carry_out_all(id, None, Source::Core)
+        self.carry_out_all(id, None)
     }
 
     /// What a crash leaves on the disk: `keep` writes that were under way, and of the next one
@@ -110,14 +114,16 @@ impl Group {
             }
             node.disk.write_part(write, entries);
         }
-        let lost = writes.len();
+        let lost = writes.len() + usize::from(torn.is_some());
         node.raft = None;
+        node.together = None;
         let unsent = memory.unsent.len();
         let kept = under_way - lost;
         self.tell_outcome(match under_way {
             0 => format!("n{id} is down"),
             _ => format!(
-                "n{id} is down: {kept} of its {under_way} writes reached the disk, {unsent} messages were never sent"
+                "n{id} is down: {kept} of its {under_way} writes reached the disk{}, {unsent} messages were never sent",
+                if torn.is_some() { ", and a part of the next" } else { "" }
             ),
         });
         Ok(())
@@ -133,23 +139,34 @@ impl Group {
         let node = self.node(id)?;
         let before = node.face();
         node.up()?;
+        let last = node.up()?.log().last_index();
         node.raft.as_mut().expect("it is up").handle(event);
-        self.carry_out_all(id, before, source)
+        keep_payloads(node, last, source)?;
+        if node.together.is_some() { Ok(()) } else { self.carry_out_all(id, before) }
     }
 
-    fn carry_out_all(
-        &mut self,
-        id: NodeId,
-        before: Option<Face>,
-        mut source: Source,
-    ) -> Result<(), String> {
+    /// From now on events at this member are handled together, until [`Group::done`].
+    pub(crate) fn together(&mut self, id: NodeId) -> Result<(), String> {
+        let node = self.node(id)?;
+        node.together = node.face();
+        node.up().map(|_| ())
+    }
+
+    /// What all the events have led to is carried out.
+    pub(crate) fn done(&mut self, id: NodeId) -> Result<(), String> {
+        let before = self.node(id)?.together.take();
+        before.as_ref().ok_or_else(|| format!("n{id} handles nothing together"))?;
+        self.carry_out_all(id, before)
+    }
+
+    fn carry_out_all(&mut self, id: NodeId, before: Option<Face>) -> Result<(), String> {
         self.tell_changes(id, before.as_ref())?;
         let mut last_write = None;
         while let Some(effect) = self.node(id)?.raft.as_mut().and_then(Raft::poll) {
             if let Effect::Persist { id, .. } = &effect {
                 last_write = Some(*id);
             }
-            self.carry_out(id, effect, &mut source)?;
+            self.carry_out(id, effect)?;
         }
         let position = self.position(id)?;
         self.ledger.check(&self.nodes, position, before.as_ref())?;
@@ -162,9 +179,9 @@ impl Group {
         }
     }
 
-    fn carry_out(&mut self, id: NodeId, effect: Effect, source: &mut Source) -> Result<(), String> {
+    fn carry_out(&mut self, id: NodeId, effect: Effect) -> Result<(), String> {
         match effect {
-            Effect::Persist { .. } => self.persist(id, effect, source),
+            Effect::Persist { .. } => self.persist(id, effect),
             Effect::Send { message, after } => self.send(id, message, after),
             Effect::Commit(range) => {
                 let node = self.node(id)?;
@@ -225,7 +242,7 @@ impl Group {
         }
     }
 
-    fn persist(&mut self, id: NodeId, effect: Effect, source: &mut Source) -> Result<(), String> {
+    fn persist(&mut self, id: NodeId, effect: Effect) -> Result<(), String> {
         let Effect::Persist { id: write, snapshot, entries: range, hard_state } = effect else {
             unreachable!("only writes are persisted")
         };
@@ -245,7 +262,7 @@ impl Group {
         let mut replaced = None;
         if let Some(range) = range {
             for index in (range.first.0..=range.last.0).map(LogIndex) {
-                entries.push((index, new_entry(node, index, source)?));
+                entries.extend(entry_at(node, index)?.map(|entry| (index, entry)));
             }
             replaced = Some(node.memory.log.split_off(&range.first)).filter(|old| !old.is_empty());
             node.memory.log.extend(entries.iter().cloned());
@@ -311,12 +328,13 @@ impl Group {
         let node = self.node(id)?;
         let entries = match &message.body {
             Body::Append { previous_index, entries, .. } => {
-                let sent = node.memory.log.range(previous_index.next()..).take(entries.len());
-                let sent: Vec<_> = sent.map(|(_, entry)| entry.clone()).collect();
-                if sent.iter().map(|entry| entry.meta).ne(entries.iter().copied()) {
-                    return Err(format!("n{id} sends entries that it does not have"));
-                }
-                sent
+                let indexes = (previous_index.0 + 1..).map(LogIndex);
+                let sent = indexes.zip(entries).map(|(index, &meta)| {
+                    let payload = node.memory.payloads.get(&(index, meta.term));
+                    let payload = payload.ok_or_else(|| format!("n{id} has no entry {index}"))?;
+                    Ok(Entry { meta, payload: payload.clone() })
+                });
+                sent.collect::<Result<Vec<_>, String>>()?
             }
             _ => Vec::new(),
         };
@@ -460,27 +478,47 @@ impl Group {
     }
 }
 
-/// The entry that the core has put at `index`, with its payload.
-fn new_entry(node: &Node, index: LogIndex, source: &mut Source) -> Result<Entry, String> {
-    let raft = node.up()?;
-    let meta = raft.log().meta(index).ok_or("an entry is to be written that is not in the log")?;
-    let mut changes = raft.membership().changes(index, index);
-    let change = changes.next().map(|(_, change)| Payload::Change(change.clone()));
-    let payload = match source {
+/// Notes what the entries say that an event has brought. The log ended with `last` before it.
+fn keep_payloads(node: &mut Node, last: LogIndex, source: Source) -> Result<(), String> {
+    let raft = node.raft.as_ref().expect("it has handled the event");
+    let payloads = &mut node.memory.payloads;
+    let (first, mut proposed) = match source {
         Source::Received(previous, entries) => {
-            let entry = entries.get((index.0 - previous.0 - 1) as usize);
-            let entry = entry.ok_or("an entry is to be written that did not arrive")?;
-            if entry.meta != meta {
-                return Err(format!("entry {index} is not the one that arrived"));
+            for (index, entry) in (previous.0 + 1..).map(LogIndex).zip(entries) {
+                if raft.log().meta(index) == Some(entry.meta) {
+                    payloads.insert((index, entry.meta.term), entry.payload);
+                }
             }
-            entry.payload.clone()
+            return Ok(());
         }
-        Source::Proposed(payloads) if !payloads.is_empty() => payloads.remove(0),
-        Source::Core | Source::Proposed(_) => change.clone().unwrap_or(Payload::Empty),
+        Source::Proposed(proposed) => (last.next(), proposed.into_iter()),
+        Source::Core => (last.next(), Vec::new().into_iter()),
     };
-    let is_change = matches!(payload, Payload::Change(_));
-    if is_change != change.is_some() || (is_change && change.as_ref() != Some(&payload)) {
-        return Err(format!("n{} takes entry {index} for another change than it is", node.id));
+    // What a snapshot has replaced is no entry.
+    let first = first.max(raft.log().first_index());
+    for index in (first.0..=raft.log().last_index().0).map(LogIndex) {
+        let meta = raft.log().meta(index).ok_or("a new entry is not there")?;
+        let change = raft.membership().changes(index, index).next();
+        let change = change.map(|(_, change)| Payload::Change(change.clone()));
+        let payload = match proposed.next() {
+            Some(proposed) => proposed,
+            None => change.clone().unwrap_or(Payload::Empty),
+        };
+        let is_change = matches!(payload, Payload::Change(_));
+        if is_change != change.is_some() || (is_change && change.as_ref() != Some(&payload)) {
+            return Err(format!("n{} takes entry {index} for another change than it is", node.id));
+        }
+        payloads.insert((index, meta.term), payload);
     }
-    Ok(Entry { meta, payload })
+    Ok(())
+}
+
+/// What the log has at `index` now; none if later events have shortened it.
+fn entry_at(node: &Node, index: LogIndex) -> Result<Option<Entry>, String> {
+    let Some(meta) = node.up()?.log().meta(index) else {
+        return Ok(None);
+    };
+    let payload = node.memory.payloads.get(&(index, meta.term));
+    let payload = payload.ok_or_else(|| format!("n{} does not know entry {index}", node.id))?;
+    Ok(Some(Entry { meta, payload: payload.clone() }))
 }

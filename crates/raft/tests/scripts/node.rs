@@ -37,6 +37,9 @@ pub(crate) struct Memory {
     pub(crate) durable_sequence: u64,
     /// Messages that wait for a write.
     pub(crate) unsent: Vec<(IoId, Letter)>,
+    /// What every entry says that was ever in the log here. Not by index alone: a message may
+    /// still have to be sent whose entries are replaced by now.
+    pub(crate) payloads: BTreeMap<(LogIndex, Term), Payload>,
     /// The log with payloads.
     pub(crate) log: BTreeMap<LogIndex, Entry>,
     /// Index `i` was applied as `applied[i - 1]`.
@@ -62,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) raft: Option<Raft>,
     pub(crate) disk: Disk,
     pub(crate) memory: Memory,
+    /// Events are handled together until `done`: what the member looked like before them.
+    pub(crate) together: Option<Face>,
     /// Writes wait for `sync`.
     pub(crate) slow: bool,
     pub(crate) clock_ms: u64,
@@ -81,7 +86,7 @@ pub(crate) struct Face {
 impl Node {
     pub(crate) fn new(id: NodeId, options: Options, disk: Disk) -> Node {
         let memory = Memory::default();
-        Node { id, options, raft: None, disk, memory, slow: false, clock_ms: 0 }
+        Node { id, options, raft: None, disk, memory, together: None, slow: false, clock_ms: 0 }
     }
 
     /// # Errors

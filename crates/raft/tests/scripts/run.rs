@@ -67,6 +67,8 @@ impl Run {
             "release" => self.group.hold_selected(&Selection::parse(words)?, false),
             "say" => self.say(words),
             "settle" => words.end().and_then(|()| self.group.settle()),
+            "together" => words.node().and_then(|id| self.group.together(id)),
+            "done" => words.node().and_then(|id| self.group.done(id)),
             "cut" => self.cut(words),
             "isolate" => self.isolate(words),
             "heal" => self.heal(words),

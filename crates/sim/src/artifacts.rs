@@ -11,7 +11,7 @@ use crate::campaign::Found;
 use crate::cluster::{self, Failure, Outcome, RunOptions};
 use crate::files;
 use crate::repro::{Program, Repro};
-use crate::schedule::Schedule;
+use crate::schedule::{LimitsPlan, Schedule, SnapshotPlan};
 use crate::shrink::{ShrinkLimits, shrink};
 
 /// More operations than this are counted in a report, not listed.
@@ -46,6 +46,8 @@ pub struct FailureReport {
 pub struct Size {
     /// Faults.
     pub faults: usize,
+    /// What the operator does.
+    pub changes: usize,
     /// Operations of all clients.
     pub operations: usize,
 }
@@ -70,6 +72,7 @@ impl Size {
     pub fn of(schedule: &Schedule) -> Size {
         Size {
             faults: schedule.faults.len(),
+            changes: schedule.operator.operations.len(),
             operations: schedule.clients.iter().map(|client| client.operations.len()).sum(),
         }
     }
@@ -191,20 +194,51 @@ impl fmt::Display for FailureReport {
 }
 
 impl FailureReport {
+    /// Who there is, and what is special about it.
+    fn write_cluster(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cluster = &self.schedule.cluster;
+        write!(f, "  {} members", cluster.members)?;
+        if cluster.spares > 0 {
+            write!(f, ", {} spares", cluster.spares)?;
+        }
+        if cluster.snapshots != SnapshotPlan::default() {
+            let SnapshotPlan { every, keep } = cluster.snapshots;
+            write!(f, ", snapshots every {every} entries keeping {keep}")?;
+        }
+        if cluster.limits != LimitsPlan::default() {
+            f.write_str(", limits of its own")?;
+        }
+        if let Some(lease) = &cluster.lease {
+            write!(f, ", leases for clocks within {} ppm", lease.clock_drift_ppm)?;
+        }
+        if !cluster.priorities.is_empty() {
+            write!(f, ", priorities {:?}", cluster.priorities)?;
+        }
+        writeln!(f, ", heal at {}", self.schedule.phases.heal_at)
+    }
+
     fn write_schedule(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = Size::of(&self.schedule);
         match &self.not_shrunk {
             Some(reason) => writeln!(f, "Not shrunk: {reason}.")?,
             None => writeln!(
                 f,
-                "Shrunk in {} runs from {} faults and {} operations to {} and {}:",
-                self.reruns, self.before.faults, self.before.operations, now.faults, now.operations
+                "Shrunk in {} runs from {} faults, {} changes and {} operations to {}, {} and {}:",
+                self.reruns,
+                self.before.faults,
+                self.before.changes,
+                self.before.operations,
+                now.faults,
+                now.changes,
+                now.operations
             )?,
         }
-        let members = self.schedule.cluster.members;
-        writeln!(f, "  {members} members, heal at {}", self.schedule.phases.heal_at)?;
+        self.write_cluster(f)?;
         for fault in &self.schedule.faults {
             writeln!(f, "  {fault}")?;
+        }
+        for planned in &self.schedule.operator.operations {
+            writeln!(f, "  operator: {planned}")?;
         }
         if now.operations > MOST_OPERATIONS_LISTED {
             return writeln!(f, "  and {} operations, in the repro file", now.operations);

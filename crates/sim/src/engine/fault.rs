@@ -225,7 +225,7 @@ impl Fault {
     }
 
     /// The nodes it names.
-    fn nodes(&self) -> Vec<NodeId> {
+    pub fn nodes(&self) -> Vec<NodeId> {
         match self {
             Fault::Crash { node, .. }
             | Fault::Pause { node, .. }

@@ -335,3 +335,6 @@ impl Steps<'_> {
         self.let_in(node);
     }
 }
+
+#[cfg(test)]
+mod tests;

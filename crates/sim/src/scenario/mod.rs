@@ -25,12 +25,13 @@ pub(crate) use spec::{
 };
 
 /// The scenarios that come with the program, each with its file's text.
-const SHIPPED: [(&str, &str); 6] = [
+const SHIPPED: [(&str, &str); 7] = [
     ("smoke", include_str!("../../../../sim-scenarios/smoke.toml")),
     ("partition-leader", include_str!("../../../../sim-scenarios/partition-leader.toml")),
     ("crash-loop", include_str!("../../../../sim-scenarios/crash-loop.toml")),
     ("clock-skew", include_str!("../../../../sim-scenarios/clock-skew.toml")),
     ("power-loss", include_str!("../../../../sim-scenarios/power-loss.toml")),
+    ("membership-churn", include_str!("../../../../sim-scenarios/membership-churn.toml")),
     ("swarm", include_str!("../../../../sim-scenarios/swarm.toml")),
 ];
 

@@ -2,8 +2,9 @@
 //!
 //! 'The same way' means the same violation: the same invariant, or the same guarantee. Every
 //! candidate is run; a schedule's draws are keyed, so what remains behaves much as it did before.
-//! First the faults go, then clients and their operations, then the mischief of network, disks and
-//! clocks, and at last what is left is made shorter.
+//! First the faults go, then the operator's work, clients and their operations, the mischief of
+//! network, disks and clocks, and what is special about the cluster; at last what is left is made
+//! shorter.
 
 mod ddmin;
 
@@ -13,7 +14,9 @@ use std::time::Duration;
 
 use crate::cluster::{self, Failure, FailureKind, Outcome, RunOptions};
 use crate::engine::{DiskConfig, Fault, Nanos, NetworkConfig, ScheduledFault, WorldTime};
-use crate::schedule::{ClientPlan, Floors, PlannedOperation, Schedule};
+use crate::schedule::{
+    ClientPlan, Floors, LimitsPlan, PlannedChange, PlannedOperation, Schedule, SnapshotPlan,
+};
 use crate::stopwatch::Stopwatch;
 
 /// A fault phase shorter than an election is not tried: nobody understands more of it.
@@ -75,8 +78,10 @@ pub fn shrink(
     }
     shrinker.cut_what_comes_later();
     shrinker.remove_faults();
+    shrinker.remove_changes();
     shrinker.remove_clients();
     shrinker.calm_the_rest();
+    shrinker.simplify_the_cluster();
     shrinker.remove_operations();
     shrinker.shorten();
     shrinker.finish()
@@ -131,6 +136,8 @@ impl Shrinker {
         if ended_there {
             self.attempt_with(|schedule| {
                 schedule.faults.retain(|fault| fault.at <= at);
+                let operations = &mut schedule.operator.operations;
+                operations.retain(|planned| WorldTime::ZERO + planned.not_before <= at);
                 for client in &mut schedule.clients {
                     cut_operations(client, at);
                 }
@@ -144,6 +151,13 @@ impl Shrinker {
         let faults = self.best.faults.clone();
         ddmin::minimize(&faults, |part: &[ScheduledFault]| {
             self.attempt_with(|schedule| schedule.faults = part.to_vec())
+        });
+    }
+
+    fn remove_changes(&mut self) {
+        let operations = self.best.operator.operations.clone();
+        ddmin::minimize(&operations, |part: &[PlannedChange]| {
+            self.attempt_with(|schedule| schedule.operator.operations = part.to_vec())
         });
     }
 
@@ -186,6 +200,17 @@ impl Shrinker {
         self.attempt_with(|schedule| {
             schedule.disk = DiskConfig { tail_ppm: 0, ..schedule.disk.clone() };
         });
+    }
+
+    /// Takes away what another cluster has not: limits of its own, leases, priorities, snapshots,
+    /// and spares that nobody lets in.
+    fn simplify_the_cluster(&mut self) {
+        self.attempt_with(|schedule| schedule.cluster.limits = LimitsPlan::default());
+        self.attempt_with(|schedule| schedule.cluster.lease = None);
+        self.attempt_with(|schedule| schedule.cluster.priorities.clear());
+        self.attempt_with(|schedule| schedule.cluster.snapshots = SnapshotPlan::default());
+        // Nodes are numbered, so only the last spare can go.
+        while self.best.cluster.spares > 0 && self.attempt_with(remove_last_spare) {}
     }
 
     fn remove_operations(&mut self) {
@@ -234,6 +259,21 @@ impl Shrinker {
             "a schedule gives the same run each time, also with a trace"
         );
         Ok(Shrunk { schedule, outcome, failure: self.failure, reruns: self.reruns })
+    }
+}
+
+/// Does nothing if a fault names the last spare, or one of the clients behind it, which move up.
+fn remove_last_spare(schedule: &mut Schedule) {
+    let nodes = schedule.cluster.member_nodes() - 1;
+    let is_named = |fault: &ScheduledFault| fault.fault.nodes().iter().any(|node| node.0 >= nodes);
+    if schedule.faults.iter().any(is_named) {
+        return;
+    }
+    schedule.cluster.spares -= 1;
+    schedule.cluster.priorities.truncate(nodes as usize);
+    schedule.clocks.truncate(nodes as usize);
+    for client in &mut schedule.clients {
+        client.operations.retain(|operation| operation.member.0 < nodes);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Our side: the core, and a driver that carries its effects out in memory.
 //!
 //! The driver does what `member` does: it keeps the payloads, puts them beside the messages, sends
-//! no message before the write that it rests on is done (which in memory is at once), and reports
+//! no message before the write that it rests on is done (which in memory is at once), and writes
 //! together what came together (group commit).
 
 use bytes::Bytes;
@@ -29,8 +29,8 @@ struct Member {
     hard_state: HardState,
     /// Payloads that consensus was told of and has not asked to be written.
     proposed: Vec<Bytes>,
-    /// The last write that was asked for and not reported as durable.
-    unreported: Option<IoId>,
+    /// The last write, which in memory is durable at once.
+    written: Option<IoId>,
     applied: Applied,
 }
 
@@ -100,7 +100,7 @@ impl Member {
             log: Segments::new(),
             hard_state: HardState::default(),
             proposed: Vec::new(),
-            unreported: None,
+            written: None,
             applied: Applied::default(),
         }
     }
@@ -113,23 +113,18 @@ impl Member {
             let mut proposed = std::mem::take(&mut self.proposed);
             let last = self.raft.log().last_index();
             let first = LogIndex(last.0 + 1 - proposed.len() as u64);
-            self.carry_out(first, &mut proposed, network);
-            proposed.clear();
+            self.carry_out(first, proposed.drain(..), network);
             self.proposed = proposed;
         }
         while let Some(Envelope { message, payloads }) = network.receive(self.raft.id().0) {
             busy = true;
             self.step(Event::Message(message), payloads, network);
         }
-        while let Some(written) = self.unreported.take() {
-            busy = true;
-            self.step(Event::Persisted(written), Vec::new(), network);
-        }
         busy
     }
 
     /// One event, with the payloads of the entries that it brings.
-    fn step(&mut self, event: Event, mut payloads: Vec<Bytes>, network: &mut Network<Envelope>) {
+    fn step(&mut self, event: Event, payloads: Vec<Bytes>, network: &mut Network<Envelope>) {
         let first = match &event {
             Event::Message(Message { body: Body::Append { previous_index, .. }, .. }) => {
                 previous_index.next()
@@ -137,7 +132,7 @@ impl Member {
             _ => self.raft.log().last_index().next(),
         };
         self.raft.handle(event);
-        self.carry_out(first, &mut payloads, network);
+        self.carry_out(first, payloads.into_iter(), network);
     }
 
     /// Does what consensus asks for. `payloads` are those of the entries from `first` on, of which
@@ -145,7 +140,7 @@ impl Member {
     fn carry_out(
         &mut self,
         first: LogIndex,
-        payloads: &mut Vec<Bytes>,
+        mut payloads: impl Iterator<Item = Bytes>,
         network: &mut Network<Envelope>,
     ) {
         while let Some(effect) = self.raft.poll() {
@@ -155,13 +150,14 @@ impl Member {
                         self.hard_state = hard_state;
                     }
                     if let Some(range) = entries {
-                        self.write(range, first, payloads);
+                        self.write(range, first, &mut payloads);
                     }
-                    self.unreported = Some(id);
+                    self.raft.handle(Event::Persisted(id));
+                    self.written = Some(id);
                 }
                 Effect::Send { message, after } => {
                     assert!(
-                        after.is_none() || after <= self.unreported,
+                        after.is_none() || after <= self.written,
                         "what it rests on is written"
                     );
                     let payloads = self.payloads_for(&message);
@@ -182,10 +178,15 @@ impl Member {
     }
 
     /// Puts the entries of `range` into the log.
-    fn write(&mut self, range: EntryRange, first: LogIndex, payloads: &mut Vec<Bytes>) {
+    fn write(
+        &mut self,
+        range: EntryRange,
+        first: LogIndex,
+        payloads: &mut impl Iterator<Item = Bytes>,
+    ) {
         self.log.truncate(range.first.previous().0 as usize);
         let known = range.first.distance_from(first) as usize;
-        self.log.extend(payloads.drain(known.min(payloads.len())..));
+        self.log.extend(payloads.skip(known));
         if (self.log.len() as u64) < range.last.0 {
             // The entry with which a new leader begins its term comes from nobody.
             self.log.extend([Bytes::new()]);

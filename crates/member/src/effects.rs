@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_mvcc::Error;
 use quorate_raft::{
-    Body, DropReason, Effect, EntryRange, Event, HardState, IoId, LogIndex, MembershipChange,
+    Body, DropReason, Effect, EntryRange, Event, HardState, IoId, List, LogIndex, MembershipChange,
     Message, NodeId, TimerKind,
 };
 
@@ -45,7 +45,7 @@ impl Member {
 
     /// Hands a write to consensus, as the leader. Says why if it is not taken.
     pub(crate) fn propose(&mut self, payload: Bytes) -> Result<(), DropReason> {
-        let sizes = vec![payload.len() as u32];
+        let sizes = List::from(payload.len() as u32);
         self.step(Event::Propose { sizes }, &[payload]);
         self.dropped.take().map_or(Ok(()), Err)
     }

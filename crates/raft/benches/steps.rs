@@ -70,7 +70,7 @@ impl Pump {
 
     /// Proposes, and sees it committed by all.
     fn propose(&mut self, sizes: &[u32]) {
-        self.step(NodeId(1), Event::Propose { sizes: sizes.to_vec() });
+        self.step(NodeId(1), Event::Propose { sizes: sizes.iter().copied().collect() });
         let last = self.members[0].log().last_index();
         assert!(self.members.iter().all(|member| member.commit() == last));
     }

@@ -30,6 +30,7 @@ mod change;
 mod configuration;
 mod election;
 mod io;
+mod list;
 mod log;
 mod membership;
 mod message;
@@ -48,6 +49,7 @@ mod votes;
 pub use configuration::{
     Change, ChangeError, Configuration, MembershipChange, Snapshot, Transition,
 };
+pub use list::List;
 pub use log::Log;
 pub use membership::Membership;
 pub use message::{

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::configuration::{ChangeError, MembershipChange, Snapshot};
+use crate::list::List;
 use crate::types::{HardState, IoId, LogIndex, NodeId, ReadId, Round, Term};
 
 /// What the core knows of one entry. Its payload stays with the driver.
@@ -80,7 +81,7 @@ pub enum Body {
         /// Its term.
         previous_term: Term,
         /// The entries, from `previous_index + 1` on.
-        entries: Vec<EntryMeta>,
+        entries: List<EntryMeta>,
         /// Which of the entries change the membership, and how; in ascending order.
         changes: Vec<(LogIndex, MembershipChange)>,
         /// The leader's commit index.
@@ -170,7 +171,7 @@ pub enum Event {
     /// not.
     Propose {
         /// Bytes of each payload.
-        sizes: Vec<u32>,
+        sizes: List<u32>,
     },
     /// Somebody wants the group to have other members (§6). The change becomes one entry, or
     /// [`Effect::ProposalDropped`] says why not.

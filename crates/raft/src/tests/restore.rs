@@ -109,7 +109,7 @@ fn a_clone_lives_its_own_life() {
     let mut group = Group::with_leader(3, Options::default());
     let kept = group.raft(N1).clone();
     let mut clone = kept.clone();
-    clone.handle(Event::Propose { sizes: vec![1, 2, 3] });
+    clone.handle(Event::Propose { sizes: vec![1, 2, 3].into() });
     assert_eq!(group.raft(N1), &kept);
     let from_clone: Vec<_> = std::iter::from_fn(|| clone.poll()).collect();
     assert!(!from_clone.is_empty());

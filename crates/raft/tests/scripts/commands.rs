@@ -2,7 +2,7 @@
 //! anything.
 
 use quorate_raft::{
-    Body, Change, Event, LogIndex, MembershipChange, Message, NodeId, Options, ReadId, Role,
+    Body, Change, Event, List, LogIndex, MembershipChange, Message, NodeId, Options, ReadId, Role,
     Snapshot, Term, TimerKind, Transition,
 };
 
@@ -152,7 +152,7 @@ impl Run {
         if sizes.is_empty() {
             return Err("nothing is proposed".to_owned());
         }
-        self.group.handle(id, Event::Propose { sizes }, Source::Proposed(payloads))
+        self.group.handle(id, Event::Propose { sizes: sizes.into() }, Source::Proposed(payloads))
     }
 
     /// `say nX->nY after=N count=N`: an append of entries that nX has. Its core would begin
@@ -170,7 +170,7 @@ impl Run {
             return Err(format!("n{from} does not lead"));
         }
         let sent = node.memory.log.range(previous_index.next()..).take(count);
-        let entries: Vec<_> = sent.map(|(_, entry)| entry.meta).collect();
+        let entries: List<_> = sent.map(|(_, entry)| entry.meta).collect();
         if entries.len() != count {
             return Err(format!("n{from} has no {count} entries after {previous_index}"));
         }

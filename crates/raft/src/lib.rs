@@ -10,17 +10,61 @@
 //! size only. Therefore a [`Raft`] is small, `Clone + Eq + Hash`, and what a simulator or a model
 //! checker explores is the code that runs in production.
 //!
+//! ```
+//! use quorate_raft::{Effect, Event, MembershipChange, NodeId, Options, Raft, Restored, TimerKind};
+//!
+//! // A group of one: it needs nobody's vote.
+//! let founding = MembershipChange::found([NodeId(1)]);
+//! let mut raft = Raft::new(Restored::founder(NodeId(1), founding, 0, Options::default()))?;
+//! let mut applied = Vec::new();
+//! for event in [
+//!     Event::Timer(TimerKind::Election),
+//!     Event::Timer(TimerKind::Jitter),
+//!     Event::Propose { sizes: 100.into() },
+//! ] {
+//!     raft.handle(event);
+//!     while let Some(effect) = raft.poll() {
+//!         match effect {
+//!             // A real driver writes, and reports it later.
+//!             Effect::Persist { id, .. } => raft.handle(Event::Persisted(id)),
+//!             Effect::Commit(range) => applied.extend(range.first.0..=range.last.0),
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! assert_eq!(applied, [1, 2, 3], "its founding, its leader's own entry, and the proposal");
+//! # Ok::<(), quorate_raft::InvalidState>(())
+//! ```
+//!
+//! The example `three_nodes` is a whole group in memory.
+//!
+//! # What is where
+//! `raft` has the state and the order of things, `outbox` the effects on their way out, `io` which
+//! write a message waits for. The rules of the protocol, one subject a file: `election`,
+//! `replication`, `read`, `change` (of the membership), `transfer`, `snapshot`. The mathematics
+//! below them is pure: [`quorum`], `configuration`, `membership`, `progress`, `log`, `votes`.
+//!
+//! # Time
+//! The core asks for three timers and is told when they fire ([`TimerKind`]). Safety never depends
+//! on them, with one exception that has to be switched on ([`Options::lease_reads`]): a leader may
+//! answer a read without asking anybody while its lease holds ([`Event::LeaseRead`]). That rests on
+//! every member's clock counting [`TimerKind::Election`] within a bound that the driver states. A
+//! driver whose bound is that no clock is wrong by more than a share ρ lets a lease of timeout T
+//! last for `T · (1 - ρ) / (1 + ρ)` from [`Effect::RoundBegun`] on.
+//!
 //! # The driver's contract
 //! 1. After [`Raft::handle`], drain [`Raft::poll`]. Events that are there together may be handled
 //!    together before: what they lead to is then written, sent and answered together.
 //! 2. Carry out [`Effect::Persist`] in the order given, and report each with
 //!    [`Event::Persisted`] once it is durable. They may be written together (group commit). What
-//!    a crash leaves of them is a prefix: within one write the entries in order, then the hard
-//!    state.
+//!    a crash leaves of them is a prefix: within one write the snapshot, then the entries in
+//!    order, then the hard state.
 //! 3. Hold an [`Effect::Send`] back until the write that its `after` names is durable. A message
 //!    whose write is lost in a crash is never sent.
 //! 4. Deliver messages at most with the damage that a network does: loss, duplication, delay and
-//!    reordering, never forgery.
+//!    reordering, never forgery. A message that brings entries or a snapshot comes with their
+//!    payloads.
+//! 5. Give a member that lost its disk a new id ([`NodeId`]).
 //!
 //! Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014), of
 //! which section numbers are quoted as §5.2 and so on; Ongaro's dissertation (2014), quoted as

@@ -7,6 +7,11 @@
 //! after a restart too, since it does not remember whom it heard last. The one exception is a
 //! candidate whom the leader itself asked to stand.
 //!
+//! Whom a member votes for does not depend on its own configuration: what counts is the
+//! candidate's, which the voter may not have yet (dissertation 4.2.2). So even a member that joins
+//! and knows nothing of its group votes: a single member that has added it, and then fell before
+//! it told it so, would not be elected again without that vote.
+//!
 //! A leader whose term is behind learns of it from the answers to its messages, and steps down:
 //! otherwise a member whose term is ahead, and which PreVote keeps from standing, would never be
 //! heard again.
@@ -41,7 +46,7 @@ impl Raft {
             return;
         }
         self.reset_election_timer();
-        if !self.configuration().is_voter(self.id) {
+        if !self.may_be_needed() {
             return;
         }
         self.role = RoleState::PreCandidate { votes: Votes::default() };
@@ -54,6 +59,14 @@ impl Raft {
             self.send(peer, Need::Term, body.clone());
         }
         self.note_pre_vote(self.id, true);
+    }
+
+    /// Whether it votes, or did so before changes that may not be committed yet. Such a change
+    /// may be in its log alone: then the others, who still need its vote, are not up to date
+    /// enough to get it, and only this member can finish the change (dissertation 4.2.2). It does
+    /// not count itself.
+    fn may_be_needed(&self) -> bool {
+        self.membership.since(self.commit).any(|configuration| configuration.is_voter(self.id))
     }
 
     /// Somebody knows that the leader is gone.
@@ -127,7 +140,7 @@ impl Raft {
             || priority >= self.options.priority
             || !self.configuration().is_voter(self.id);
         let granted = campaign > self.term
-            && self.may_vote()
+            && self.leader_silent
             && last >= own_last
             && preferred
             && !matches!(self.role, RoleState::Leader(_));
@@ -180,7 +193,7 @@ impl Raft {
             None => self.leader().is_none(),
         };
         let up_to_date = last >= (self.log.last_term(), self.log.last_index());
-        let granted = free && up_to_date && (transfer || self.may_vote());
+        let granted = free && up_to_date && (transfer || self.leader_silent);
         if granted {
             if self.vote.is_none() {
                 self.vote_for(candidate);
@@ -189,12 +202,6 @@ impl Raft {
         }
         let need = if granted { Need::Vote } else { Need::Term };
         self.send(candidate, need, Body::RequestVoteReply { granted });
-    }
-
-    /// Whether it is free of promises to a leader, and knows its group: a member that joins has
-    /// nothing in its log that an election has to respect, and its vote would mean nothing.
-    fn may_vote(&self) -> bool {
-        self.leader_silent && !self.configuration().is_empty()
     }
 
     pub(crate) fn handle_vote(&mut self, voter: NodeId, grants: bool) {

@@ -53,6 +53,15 @@ impl Membership {
         }
     }
 
+    /// The configurations that were in force at `index` and since, the latest one first.
+    ///
+    /// # Panics
+    /// If the log was forgotten beyond `index`.
+    pub fn since(&self, index: LogIndex) -> impl Iterator<Item = &Configuration> {
+        let later = self.changes.iter().rev().take_while(move |changed| changed.index > index);
+        later.map(|changed| &changed.configuration).chain([self.at(index).1])
+    }
+
     /// The changes among the entries `first..=last`.
     pub fn changes(
         &self,
@@ -173,6 +182,10 @@ mod tests {
                 for index in naive.forgotten..naive.in_force.len() as u64 {
                     let (_, configuration) = membership.at(LogIndex(index));
                     prop_assert_eq!(configuration, &naive.in_force[index as usize]);
+                    let mut since = naive.in_force[index as usize..].to_vec();
+                    since.dedup();
+                    since.reverse();
+                    prop_assert!(membership.since(LogIndex(index)).eq(&since));
                 }
             }
         }

@@ -94,8 +94,9 @@ impl Restored {
         }
     }
 
-    /// A member that joins a group: it knows nothing, votes for nobody and never stands for
-    /// election until the group's leader has sent it the log.
+    /// A member that joins a group: it knows nothing, and never stands for election until the
+    /// group's leader has sent it the log. It votes, since the group may have made it a voter
+    /// without having told it.
     #[must_use]
     pub fn joiner(id: NodeId, options: Options) -> Restored {
         Restored {

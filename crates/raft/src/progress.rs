@@ -157,8 +157,9 @@ impl Progress {
         self.matched = self.matched.max(matched);
         self.next = self.next.max(matched.next());
         match &mut self.state {
-            // An old answer may come while a snapshot is still needed.
-            ProgressState::Snapshot { .. } if self.matched < base => {}
+            // An old answer may come while a snapshot is still under way, and needed. Once that
+            // one has arrived, the next may be needed already: it has to be sent.
+            ProgressState::Snapshot { index } if self.matched < base.min(*index) => {}
             ProgressState::Probe { .. } | ProgressState::Snapshot { .. } => {
                 // Whatever the guess was, agreement is now known, and sending starts from there.
                 self.next = self.matched.next();

@@ -14,3 +14,4 @@ mod invariants;
 mod read;
 mod replication;
 mod restore;
+mod walk;

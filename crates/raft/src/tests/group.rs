@@ -73,6 +73,8 @@ pub(super) struct Group {
     pub(super) snapshots: BTreeMap<LogIndex, (Snapshot, Vec<EntryMeta>)>,
     /// Whose state may have changed since somebody last looked.
     touched: Vec<NodeId>,
+    /// The configuration before any that a log says.
+    initial: Configuration,
 }
 
 impl Group {
@@ -103,6 +105,7 @@ impl Group {
     }
 
     fn start(disks: Vec<Disk>, options: Options) -> Group {
+        let initial = disks[0].snapshot.configuration.clone();
         let nodes = (1..).zip(disks).map(|(id, disk)| Node::new(NodeId(id), disk, options.clone()));
         let mut group = Group {
             nodes: nodes.collect(),
@@ -114,6 +117,7 @@ impl Group {
             now: 0,
             snapshots: BTreeMap::new(),
             touched: Vec::new(),
+            initial,
         };
         for id in group.ids() {
             group.restart(id);
@@ -189,6 +193,16 @@ impl Group {
             .collect()
     }
 
+    /// The configuration before any that a log says.
+    pub(super) fn initial_configuration(&self) -> &Configuration {
+        &self.initial
+    }
+
+    /// Whether the first entry is the founders', committed by definition.
+    pub(super) fn has_founders_entry(&self) -> bool {
+        self.initial.is_empty()
+    }
+
     /// Those whose state may have changed since the last call.
     pub(super) fn take_touched(&mut self) -> Vec<NodeId> {
         let mut touched = std::mem::take(&mut self.touched);
@@ -262,7 +276,7 @@ impl Group {
     }
 
     pub(super) fn propose(&mut self, id: NodeId, sizes: &[u32]) {
-        self.event(id, Event::Propose { sizes: sizes.to_vec() });
+        self.event(id, Event::Propose { sizes: sizes.to_vec().into() });
     }
 
     pub(super) fn change(&mut self, id: NodeId, change: MembershipChange) {
@@ -422,15 +436,6 @@ impl Group {
         node.applied.clone_from(&node.disk.state);
         node.raft = Some(Raft::new(restored).expect("what the protocol wrote is a valid state"));
         self.drain(id);
-    }
-
-    /// A member that is down comes back with an empty disk. What it ever said, or was told, is
-    /// taken off the network.
-    pub(super) fn replace_disk(&mut self, id: NodeId) {
-        let node = self.node_mut(id);
-        assert!(node.raft.is_none(), "{id} is up");
-        node.disk = Disk::default();
-        self.take_where(|message| message.from == id || message.to == id);
     }
 
     // The network.

@@ -1,24 +1,54 @@
-//! The world's own books: what each member's log holds, in memory and on its disk.
+//! The world's own books: what each member's log holds, in memory and on its disk, and which group
+//! is in force there.
 //!
 //! A log is kept as the term of each entry and a hash over the log up to it, so that two prefixes
-//! are equal if two numbers are. What is on a disk is not taken from the member's word: a batch
-//! counts once it was carried out and the disk holds nothing unsynced.
+//! are equal if two numbers are. It is kept whole: that a member forgets the beginning of its log
+//! changes nothing here, and a snapshot stands for the committed entries that it replaces. What is
+//! on a disk is not taken from the member's word: a batch counts once it was carried out and the
+//! disk holds nothing unsynced.
 
 use std::hash::{Hash, Hasher};
 
+use quorate_member::EntryKind;
 use quorate_mvcc::{Revision, Store};
-use quorate_raft::{HardState, LogIndex, NodeId as RaftId, Progress, Role, Term};
+use quorate_raft::{
+    Configuration, HardState, LogIndex, NodeId as RaftId, Progress, ProtocolView, Role, Snapshot,
+    Term,
+};
 
+use super::group::{Group, Members};
+use super::{Violation, configuration_from_log, snapshot_consistent};
 use crate::cluster::{Activity, DigestHasher, MemberNode};
 use crate::engine::{NodeId, Step};
+
+/// The entry with which a group begins. Each founder writes it by itself before it does anything
+/// else, and it is committed by definition.
+pub(crate) const FOUNDING: LogIndex = LogIndex(1);
 
 /// One entry, and all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) term: Term,
-    /// Hash over the terms and payloads up to here.
+    /// Hash over the terms, kinds and payloads up to here.
     pub(crate) chain: u64,
+    /// The group that the log up to here comes to.
+    pub(crate) group: GroupId,
 }
+
+/// Names an [`InForce`] in the books.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupId(pub(crate) u32);
+
+/// A group, and the entry from which on it is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InForce {
+    pub(crate) since: LogIndex,
+    pub(crate) group: Group,
+}
+
+/// Every group that was ever in force at any member.
+#[derive(Debug)]
+pub(crate) struct Groups(Vec<InForce>);
 
 /// One member's page.
 #[derive(Debug)]
@@ -33,6 +63,8 @@ pub(crate) struct Page {
     pub(crate) durable_hard: HardState,
     /// Its state in memory; as it was, while it is down.
     pub(crate) state: State,
+    /// Its machine was replaced, when so much was committed.
+    replaced_at: Option<LogIndex>,
     /// The batch on its disk that is not done.
     flight: Option<Flight>,
     /// The first entry that changed since the last batch was handed out.
@@ -47,7 +79,11 @@ pub(crate) struct State {
     pub(crate) role: Role,
     pub(crate) commit: LogIndex,
     pub(crate) applied: LogIndex,
+    /// The last entry that it has forgotten.
+    pub(crate) base: LogIndex,
     pub(crate) last_index: LogIndex,
+    /// Its latest snapshot.
+    pub(crate) snapshot: LogIndex,
 }
 
 /// What of a member's store the invariants look at in each step.
@@ -73,6 +109,8 @@ struct Flight {
 pub(crate) struct Recovered {
     pub(crate) log: Vec<Slot>,
     pub(crate) hard: HardState,
+    /// Up to where a snapshot stands for the log.
+    pub(crate) base: LogIndex,
 }
 
 /// What a step changed of one member.
@@ -81,6 +119,12 @@ pub(crate) struct Change<'a> {
     pub(crate) member: usize,
     pub(crate) before: State,
     pub(crate) after: State,
+    /// The group in force, as its log has it.
+    pub(crate) group_before: GroupId,
+    pub(crate) group: GroupId,
+    /// The group in force, as the member has it.
+    pub(crate) configuration: &'a Configuration,
+    pub(crate) snapshot: &'a Snapshot,
     /// What it knows of its followers, if it leads.
     pub(crate) progress: &'a [Progress],
     pub(crate) activity: &'a Activity,
@@ -95,22 +139,37 @@ pub(crate) struct Change<'a> {
 #[derive(Debug)]
 pub(crate) struct Books {
     pub(crate) pages: Vec<Page>,
+    pub(crate) groups: Groups,
     /// The log that was ever committed, by anybody.
     pub(crate) committed: Vec<Slot>,
+    /// The group in force at the member that was the first to know the last of it committed.
+    pub(crate) committed_by: GroupId,
     /// Up to which index any client was told of.
     pub(crate) acknowledged: LogIndex,
 }
 
 impl State {
-    fn of(node: &MemberNode) -> State {
-        let view = node.member.view();
+    const BLANK: State = State {
+        term: Term(0),
+        vote: None,
+        role: Role::Follower,
+        commit: LogIndex::ZERO,
+        applied: LogIndex::ZERO,
+        base: LogIndex::ZERO,
+        last_index: LogIndex::ZERO,
+        snapshot: LogIndex::ZERO,
+    };
+
+    fn of(view: &ProtocolView<'_>, applied: LogIndex) -> State {
         State {
             term: view.term,
             vote: view.vote,
             role: view.role,
             commit: view.commit,
-            applied: node.member.applied(),
+            applied,
+            base: view.log.base(),
             last_index: view.log.last_index(),
+            snapshot: view.snapshot.index,
         }
     }
 }
@@ -133,40 +192,73 @@ impl Change<'_> {
     pub(crate) fn became(&self, role: Role) -> bool {
         self.after.role == role && (self.before.role != role || self.before.term != self.after.term)
     }
+
+    /// The log lost entries that it had.
+    pub(crate) fn truncated(&self) -> bool {
+        self.first_changed.is_some_and(|first| first <= self.before.last_index)
+    }
+
+    /// The store is what a snapshot holds, and not what the log's entries led to.
+    pub(crate) fn restored(&self) -> bool {
+        let applied = if self.booted { LogIndex::ZERO } else { self.before.applied };
+        applied < self.after.base && self.after.base <= self.after.applied
+    }
+}
+
+impl Groups {
+    fn new() -> Groups {
+        Groups(vec![InForce { since: LogIndex::ZERO, group: Group::default() }])
+    }
+
+    pub(crate) fn get(&self, id: GroupId) -> InForce {
+        self.0[id.0 as usize]
+    }
+
+    pub(crate) fn enter(&mut self, since: LogIndex, group: Group) -> GroupId {
+        let entry = InForce { since, group };
+        // There are few, and most are asked for soon after they were entered.
+        let known = self.0.iter().rposition(|known| *known == entry);
+        let position = known.unwrap_or_else(|| {
+            self.0.push(entry);
+            self.0.len() - 1
+        });
+        GroupId(position as u32)
+    }
 }
 
 impl Page {
-    /// Of a machine with an empty disk.
-    fn blank(member: usize) -> Page {
-        let state = State {
-            term: Term(0),
-            vote: None,
-            role: Role::Follower,
-            commit: LogIndex::ZERO,
-            applied: LogIndex::ZERO,
-            last_index: LogIndex::ZERO,
-        };
+    fn blank(node: NodeId) -> Page {
         Page {
-            node: NodeId(member as u32),
+            node,
             running: false,
             log: Vec::new(),
             durable: Vec::new(),
             durable_hard: HardState::default(),
-            state,
+            state: State::BLANK,
+            replaced_at: None,
             flight: None,
             unsubmitted: None,
         }
     }
 
+    /// What it has now: in memory, or on the disk while it is down.
+    pub(crate) fn present(&self) -> &[Slot] {
+        if self.running { &self.log } else { &self.durable }
+    }
+
     /// The entry at an index in memory; index 0 stands before all and is everywhere.
     pub(crate) fn holds(&self, index: LogIndex, slot: Option<Slot>) -> bool {
-        let log = if self.running { &self.log } else { &self.durable };
-        slot_at(log, index) == slot
+        slot_at(self.present(), index) == slot
     }
 
     /// The same on disk.
     pub(crate) fn holds_durably(&self, index: LogIndex, slot: Option<Slot>) -> bool {
         slot_at(&self.durable, index) == slot
+    }
+
+    /// The group in force.
+    pub(crate) fn group(&self) -> GroupId {
+        self.present().last().map_or(GroupId::default(), |slot| slot.group)
     }
 
     /// The log in memory is another one after so many entries.
@@ -193,21 +285,50 @@ pub(crate) fn slot_at(log: &[Slot], index: LogIndex) -> Option<Slot> {
 
 impl Books {
     pub(crate) fn new(members: usize) -> Books {
+        assert!(members <= Members::LIMIT, "the books hold {} members at most", Members::LIMIT);
         Books {
-            pages: (0..members).map(Page::blank).collect(),
+            pages: (0..members).map(|index| Page::blank(NodeId(index as u32))).collect(),
+            groups: Groups::new(),
             committed: Vec::new(),
+            committed_by: GroupId::default(),
             acknowledged: LogIndex::ZERO,
         }
     }
 
-    /// Counted here, and not by the code that is judged.
-    pub(crate) fn majority(&self) -> usize {
-        self.pages.len() / 2 + 1
+    /// The group in force at a member.
+    pub(crate) fn group(&self, member: usize) -> Group {
+        self.groups.get(self.pages[member].group()).group
     }
 
-    /// On how many disks the entry is.
-    pub(crate) fn durable_copies(&self, index: LogIndex, slot: Slot) -> usize {
-        self.pages.iter().filter(|page| page.holds_durably(index, Some(slot))).count()
+    /// Whose disks hold the entry.
+    pub(crate) fn durable_copies(&self, index: LogIndex, slot: Slot) -> Members {
+        self.members(|page| page.holds_durably(index, Some(slot)))
+    }
+
+    /// The members for which something holds.
+    pub(crate) fn members(&self, which: impl Fn(&Page) -> bool) -> Members {
+        let pages = self.pages.iter().enumerate();
+        pages.filter_map(|(member, page)| which(page).then_some(member)).collect()
+    }
+
+    /// Whether a member could take part in an election that matters: it knows of a group, and if
+    /// its machine was replaced, it has been sent again what was committed then. (Until then it may
+    /// lack what it once vouched for. This is why its return has to wait for its removal.)
+    pub(crate) fn may_elect(&self, page: &Page) -> bool {
+        let knows = page.group() != GroupId::default();
+        knows && page.replaced_at.is_none_or(|at| page.holds(at, slot_at(&self.committed, at)))
+    }
+
+    /// Whose disks have to hold the entry at `index` before the member may take it for committed,
+    /// and who of them does.
+    pub(crate) fn vouched_for(&self, member: usize, index: LogIndex) -> (Group, Members) {
+        let page = &self.pages[member];
+        // What is known to be committed was found on a quorum of those who decided then.
+        let known = index.0 as usize <= self.committed.len();
+        let group = if known { self.committed_by } else { page.group() };
+        let copies = slot_at(&page.log, index)
+            .map_or(Members::default(), |slot| self.durable_copies(index, slot));
+        (self.groups.get(group).group, copies)
     }
 
     pub(crate) fn crash(&mut self, member: usize) {
@@ -217,17 +338,27 @@ impl Books {
         page.unsubmitted = None;
     }
 
+    /// The member's machine is gone, and another one with an empty disk takes its place.
     pub(crate) fn replace(&mut self, member: usize) {
-        self.pages[member] = Page::blank(member);
+        let committed = LogIndex(self.committed.len() as u64);
+        let page = &mut self.pages[member];
+        *page = Page { replaced_at: Some(committed), ..Page::blank(page.node) };
     }
 
     /// What a member that has just started found.
-    pub(crate) fn recovered(&self, node: &MemberNode) -> Recovered {
+    pub(crate) fn recovered(
+        &mut self,
+        member: usize,
+        node: &MemberNode,
+    ) -> Result<Recovered, Violation> {
         let view = node.member.view();
+        let base = view.log.base();
+        let prefix = snapshot_consistent::stands_for(&self.committed, member, &view)?;
         let mut log = Vec::with_capacity(view.log.last_index().0 as usize);
-        extend(&mut log, node, view.log.last_index());
+        log.extend_from_slice(prefix);
+        extend(&mut log, &mut self.groups, member, node, view.log.last_index())?;
         let hard = HardState { term: view.term, vote: view.vote, commit: view.commit };
-        Recovered { log, hard }
+        Ok(Recovered { log, hard, base })
     }
 
     /// How much of what is on the disk a crash could not touch: everything but what the batch
@@ -240,7 +371,7 @@ impl Books {
 
     pub(crate) fn boot(&mut self, member: usize, recovered: Recovered, clean: bool) {
         let page = &mut self.pages[member];
-        let Recovered { log, hard } = recovered;
+        let Recovered { log, hard, base } = recovered;
         page.unsubmitted = None;
         if clean {
             page.durable.clone_from(&log);
@@ -248,8 +379,7 @@ impl Books {
         } else {
             // Something that was read is in the page cache alone: only what was known to be on
             // the disk before is on it.
-            let common = page.durable.iter().zip(&log).take_while(|(one, other)| one == other);
-            let common = common.count();
+            let common = common_prefix(&page.durable, &log);
             page.durable.truncate(common);
             // The rest is on it together with the next batch.
             page.unsubmitted = (common < log.len()).then_some(common);
@@ -259,10 +389,9 @@ impl Books {
         page.state = State {
             term: hard.term,
             vote: hard.vote,
-            role: Role::Follower,
-            commit: LogIndex::ZERO,
-            applied: LogIndex::ZERO,
+            base,
             last_index: LogIndex(log.len() as u64),
+            ..State::BLANK
         };
         page.log = log;
     }
@@ -287,32 +416,64 @@ impl Books {
     }
 
     /// Brings a member's page up to date, and says what changed.
-    pub(crate) fn update<'a>(&mut self, step: &Step, node: &'a MemberNode) -> Change<'a> {
+    pub(crate) fn update<'a>(
+        &mut self,
+        step: &Step,
+        node: &'a MemberNode,
+    ) -> Result<Change<'a>, Violation> {
         let member = step.node.index();
+        let view = node.member.view();
         let booted = crate::cluster::is_boot(step);
+        let (before, group_before) = (self.pages[member].state, self.pages[member].group());
+        let after = State::of(&view, node.member.applied());
+        let first_changed =
+            if booted { node.activity.changed_from } else { self.follow(member, node, &view)? };
         let page = &mut self.pages[member];
-        let (before, after) = (page.state, State::of(node));
-        let first_changed = node.activity.changed_from;
-        if let Some(first) = first_changed.filter(|_| !booted) {
-            let kept = first.previous().0 as usize;
-            page.log.truncate(kept);
-            extend(&mut page.log, node, after.last_index);
-            page.changed_after(kept);
-        }
         page.state = after;
         if let Some(batch) = node.activity.submitted {
             page.submitted(batch.0);
         }
-        Change {
+        Ok(Change {
             member,
             before,
             after,
-            progress: node.member.view().progress,
+            group_before,
+            group: page.group(),
+            configuration: view.configuration,
+            snapshot: view.snapshot,
+            progress: view.progress,
             activity: &node.activity,
             store: StoreState::of(node.member.store()),
             first_changed,
             booted,
+        })
+    }
+
+    /// Follows what a step did to a member's log. Says from where on it is another one.
+    fn follow(
+        &mut self,
+        member: usize,
+        node: &MemberNode,
+        view: &ProtocolView<'_>,
+    ) -> Result<Option<LogIndex>, Violation> {
+        let Books { pages, groups, committed, .. } = self;
+        let page = &mut pages[member];
+        let mut first_changed = node.activity.changed_from;
+        if view.log.base() > page.state.base && !snapshot_consistent::is_known(&page.log, view) {
+            let prefix = snapshot_consistent::stands_for(committed, member, view)?;
+            let kept = common_prefix(&page.log, prefix);
+            page.log.truncate(kept);
+            page.log.extend_from_slice(&prefix[kept..]);
+            page.changed_after(kept);
+            extend(&mut page.log, groups, member, node, view.log.last_index())?;
+            first_changed = Some(LogIndex(kept as u64 + 1));
+        } else if let Some(first) = first_changed {
+            let kept = first.previous().0 as usize;
+            page.log.truncate(kept);
+            extend(&mut page.log, groups, member, node, view.log.last_index())?;
+            page.changed_after(kept);
         }
+        Ok(first_changed)
     }
 
     /// Enters what the step has committed and acknowledged, once it was found to be right.
@@ -322,6 +483,7 @@ impl Books {
         let commit = change.after.commit.0 as usize;
         if commit > known {
             self.committed.extend_from_slice(&page.log[known..commit]);
+            self.committed_by = change.group;
         }
         for answer in &change.activity.answers {
             self.acknowledged = self.acknowledged.max(answer.applied);
@@ -329,15 +491,34 @@ impl Books {
     }
 }
 
+fn common_prefix(one: &[Slot], other: &[Slot]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
 /// Adds the member's entries up to `last` to the slots.
-fn extend(log: &mut Vec<Slot>, node: &MemberNode, last: LogIndex) {
-    for index in log.len() as u64 + 1..=last.0 {
-        let entry = node.member.entry(LogIndex(index)).expect("the log has all entries to its end");
+fn extend(
+    log: &mut Vec<Slot>,
+    groups: &mut Groups,
+    member: usize,
+    node: &MemberNode,
+    last: LogIndex,
+) -> Result<(), Violation> {
+    for index in (log.len() as u64 + 1..=last.0).map(LogIndex) {
+        let entry = node.member.entry(index).expect("the log has all entries to its end");
+        let (chain, mut group) =
+            log.last().map_or((0, GroupId::default()), |slot| (slot.chain, slot.group));
         let mut hasher = DigestHasher::new();
-        hasher.write_u64(log.last().map_or(0, |slot| slot.chain));
+        hasher.write_u64(chain);
         entry.term.hash(&mut hasher);
+        entry.kind.hash(&mut hasher);
         hasher.write_usize(entry.payload.len());
         hasher.write(&entry.payload);
-        log.push(Slot { term: entry.term, chain: hasher.finish() });
+        if entry.kind == EntryKind::Change {
+            let next = groups.get(group).group.changed_by(&entry.payload);
+            let next = next.ok_or_else(|| configuration_from_log::impossible(member, index))?;
+            group = groups.enter(index, next);
+        }
+        log.push(Slot { term: entry.term, chain: hasher.finish(), group });
     }
+    Ok(())
 }

@@ -20,16 +20,19 @@ pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation>
             continue;
         }
         let candidate = to_raft_id(page.node);
-        let may_vote = books.pages.iter().filter(|voter| {
+        let may_vote = books.members(|voter| {
             let (term, vote) = match voter.running {
                 true => (voter.state.term, voter.state.vote),
                 false => (voter.durable_hard.term, voter.durable_hard.vote),
             };
-            term < written || (term == written && vote.is_none_or(|vote| vote == candidate))
+            let free =
+                term < written || term == written && vote.is_none_or(|vote| vote == candidate);
+            free && books.may_elect(voter)
         });
-        ensure(may_vote.count() < books.majority(), NAME, || {
+        let group = books.groups.get(page.group()).group;
+        ensure(!group.has_quorum(may_vote), NAME, || {
             format!(
-                "n{} has an entry of term {written}, in which {} may still be elected",
+                "n{} has an entry of term {written}, in which [{may_vote}] may still elect {}",
                 change.member, page.node
             )
         })?;

@@ -21,13 +21,18 @@
 //! | 13 | CommitCurrentTerm | `commit_current_term` |
 //! | 14 | CommittedIsDurable | `committed_is_durable` |
 //! | 15 | CandidateTermNotInLog | `candidate_term_not_in_log` |
+//! | 16 | ConfigurationFromLog | `configuration_from_log` |
+//! | 17 | OnePendingConfiguration | `one_pending_configuration` |
+//! | 18 | NoDisjointQuorums | `no_disjoint_quorums` |
 //! | 19 | ReadSafety | `read_safety` |
+//! | 20 | LeaseExclusion | `lease_exclusion` |
+//! | 21 | SnapshotConsistent | `snapshot_consistent` |
 //! | 22 | AcknowledgedIsDurable | `acknowledged_is_durable` |
 //! | 23 | StoresAgree | `stores_agree` |
 //! | 24 | RevisionMonotonic | `revision_monotonic` |
 //!
-//! The numbers are those of the project's canonical list; the ones left out speak of changes of
-//! membership, snapshots, leases and watches, which the core does not have yet.
+//! The numbers are those of the project's canonical list; the ones left out speak of clients' leases
+//! and watches, which members do not have yet.
 
 mod acknowledged_is_durable;
 mod books;
@@ -35,18 +40,24 @@ mod candidate_term_not_in_log;
 mod commit_current_term;
 mod committed_append_only;
 mod committed_is_durable;
+mod configuration_from_log;
 mod election_safety;
+mod group;
 mod leader_append_only;
 mod leader_completeness;
+mod lease_exclusion;
 mod log_matching;
 mod message_term;
 mod monotonic_log;
 mod monotonic_match;
 mod monotonic_term_and_vote;
 mod more_up_to_date;
+mod no_disjoint_quorums;
+mod one_pending_configuration;
 mod quorum_log;
 mod read_safety;
 mod revision_monotonic;
+mod snapshot_consistent;
 mod state_machine_safety;
 mod stores_agree;
 
@@ -55,10 +66,12 @@ mod tests;
 
 use std::fmt;
 
-use quorate_raft::{LogIndex, Role};
+use quorate_member::Time;
+use quorate_mvcc::Store;
+use quorate_raft::{LogIndex, Role, Term};
 
 use crate::cluster::{Cluster, ClusterNode};
-use crate::engine::{Cause, Step, View};
+use crate::engine::{Cause, NodeId, Step, View};
 
 use books::{Books, Change};
 
@@ -94,20 +107,44 @@ const STATEMENTS: &[(&str, &str)] = &[
         "a match index never goes back in a term, lies below next, and its entries are on the \
          follower's disk",
     ),
-    (quorum_log::NAME, "every quorum has a member that holds all that is committed"),
+    (
+        quorum_log::NAME,
+        "every quorum of a member's group has somebody who holds all that it takes for committed",
+    ),
     (more_up_to_date::NAME, "who gets a vote holds what the voter takes for committed"),
     (monotonic_log::NAME, "terms in a log never decrease and never exceed the member's term"),
     (message_term::NAME, "the term of a message or an answer is on its sender's disk"),
     (commit_current_term::NAME, "a leader commits by counting only up to an entry of its own term"),
-    (committed_is_durable::NAME, "what is committed is on the disks of a majority"),
+    (
+        committed_is_durable::NAME,
+        "what is committed is on the disks of a quorum of the group in force",
+    ),
     (
         candidate_term_not_in_log::NAME,
         "no log holds an entry of the term of a candidate that may still win",
     ),
+    (
+        configuration_from_log::NAME,
+        "the group in force is the latest one in the log, else the snapshot's",
+    ),
+    (
+        one_pending_configuration::NAME,
+        "a leader changes the group only when the change before and an entry of its own term are \
+         committed, and no two quorums before and after can do without each other",
+    ),
+    (
+        no_disjoint_quorums::NAME,
+        "the quorums that could elect any two members have a voter in common",
+    ),
     (read_safety::NAME, "a linearizable read sees all that was acknowledged before it began"),
+    (lease_exclusion::NAME, "while a lease is valid, nobody leads in a later term"),
+    (
+        snapshot_consistent::NAME,
+        "a snapshot has index, term, group and contents of the committed log there",
+    ),
     (
         acknowledged_is_durable::NAME,
-        "what a client was told is on the disks of a majority, and what a disk was said to hold \
+        "what a client was told is on the disks of a quorum, and what a disk was said to hold \
          is there after a crash",
     ),
     (stores_agree::NAME, "members that applied the same entries hold the same store"),
@@ -132,6 +169,8 @@ pub(crate) struct Invariants {
     leader_completeness: leader_completeness::LeaderCompleteness,
     monotonic_term_and_vote: monotonic_term_and_vote::MonotonicTermAndVote,
     monotonic_match: monotonic_match::MonotonicMatch,
+    no_disjoint_quorums: no_disjoint_quorums::NoDisjointQuorums,
+    lease_exclusion: lease_exclusion::LeaseExclusion,
     stores_agree: stores_agree::StoresAgree,
     revision_monotonic: revision_monotonic::RevisionMonotonic,
 }
@@ -145,6 +184,8 @@ impl Invariants {
             leader_completeness: leader_completeness::LeaderCompleteness::default(),
             monotonic_term_and_vote: monotonic_term_and_vote::MonotonicTermAndVote::new(members),
             monotonic_match: monotonic_match::MonotonicMatch::new(members),
+            no_disjoint_quorums: no_disjoint_quorums::NoDisjointQuorums::default(),
+            lease_exclusion: lease_exclusion::LeaseExclusion::default(),
             stores_agree: stores_agree::StoresAgree::default(),
             revision_monotonic: revision_monotonic::RevisionMonotonic::new(members),
         }
@@ -174,11 +215,13 @@ impl Invariants {
         let member = step.node.index();
         if matches!(step.cause, Cause::Crash | Cause::PowerLoss) {
             self.books.crash(member);
-            return quorum_log::check(&self.books);
+            return self.check_who_is_left();
         }
         if step.cause == Cause::Replaced {
-            self.forget(member);
-            return quorum_log::check(&self.books);
+            self.monotonic_term_and_vote.forget(&self.books, member)?;
+            self.revision_monotonic.forget(member);
+            self.books.replace(member);
+            return self.check_who_is_left();
         }
         let Some(ClusterNode::Member(node)) = view.node(step.node) else {
             unreachable!("a member that handled something runs")
@@ -186,7 +229,7 @@ impl Invariants {
         let disk = view.disk(step.node).expect("a member has a disk");
         match step.cause {
             Cause::Boot { .. } => {
-                let recovered = self.books.recovered(node);
+                let recovered = self.books.recovered(member, node)?;
                 acknowledged_is_durable::check_recovery(&self.books, member, &recovered)?;
                 monotonic_term_and_vote::check_recovery(&self.books, member, &recovered)?;
                 self.books.boot(member, recovered, disk.is_clean());
@@ -194,18 +237,22 @@ impl Invariants {
             Cause::Disk { token } => self.books.completed(member, token, disk.is_clean()),
             _ => {}
         }
-        let change = self.books.update(step, node);
+        let change = self.books.update(step, node)?;
         self.check(&change)?;
+        self.lease_exclusion
+            .check(&change, self.books.pages.len(), |member| lease_of(member, view))?;
+        if change.restored() {
+            let others = stores(view).filter(|(other, _)| *other != step.node);
+            snapshot_consistent::check_store(member, node.member.store(), others)?;
+        }
         self.books.settle(&change);
         Ok(())
     }
 
-    /// The member's machine was replaced: whatever comes next at this node is somebody else.
-    fn forget(&mut self, member: usize) {
-        self.books.replace(member);
-        self.monotonic_term_and_vote.forget(member);
-        self.monotonic_match.forget(member);
-        self.revision_monotonic.forget(member);
+    /// Somebody is gone, and what it had in memory alone with it.
+    fn check_who_is_left(&mut self) -> Result<(), Violation> {
+        quorum_log::check_all(&self.books)?;
+        self.no_disjoint_quorums.check(&self.books)
     }
 
     fn check(&mut self, change: &Change<'_>) -> Result<(), Violation> {
@@ -229,8 +276,16 @@ impl Invariants {
             committed_is_durable::check(change, books)?;
             self.leader_completeness.note_commit(change);
         }
-        if change.commit_advanced() || change.first_changed.is_some() || change.booted {
-            quorum_log::check(books)?;
+        configuration_from_log::check(change, books)?;
+        one_pending_configuration::check(change, books)?;
+        snapshot_consistent::check(change, books)?;
+        if change.booted || change.truncated() {
+            quorum_log::check_all(books)?;
+        } else if change.commit_advanced() || change.group != change.group_before {
+            quorum_log::check(books, change.member)?;
+        }
+        if change.booted || change.first_changed.is_some() {
+            self.no_disjoint_quorums.check(books)?;
         }
         self.stores_agree.check(change)?;
         read_safety::check(change)?;
@@ -243,6 +298,22 @@ impl Invariants {
         log_matching::check_fully(&self.books)?;
         stores_agree::check_fully(view)
     }
+}
+
+/// The stores of all members that run.
+fn stores<'a>(view: &View<'a, Cluster>) -> impl Iterator<Item = (NodeId, &'a Store)> + use<'a> {
+    view.running().filter_map(|(node, state)| match state {
+        ClusterNode::Member(member) => Some((node, member.member.store())),
+        ClusterNode::Client(_) | ClusterNode::Operator(_) => None,
+    })
+}
+
+/// In which term a member that runs holds a lease by its own clock now.
+fn lease_of(member: usize, view: &View<'_, Cluster>) -> Option<Term> {
+    let node = NodeId(member as u32);
+    let Some(ClusterNode::Member(state)) = view.node(node) else { return None };
+    let now = Time(view.local_time(node).as_nanos());
+    state.member.holds_lease(now).then(|| state.member.view().term)
 }
 
 /// Fails with a violation unless the condition holds.

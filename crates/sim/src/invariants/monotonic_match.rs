@@ -21,18 +21,15 @@ impl MonotonicMatch {
         MonotonicMatch { matched: vec![vec![(Term(0), LogIndex::ZERO); members]; members] }
     }
 
-    pub(super) fn forget(&mut self, member: usize) {
-        for leader in &mut self.matched {
-            leader[member] = (Term(0), LogIndex::ZERO);
-        }
-    }
-
     pub(super) fn check(&mut self, change: &Change<'_>, books: &Books) -> Result<(), Violation> {
         check_acknowledgements(change, books)?;
         if change.after.role != Role::Leader {
             return Ok(());
         }
         let term = change.after.term;
+        if change.group != change.group_before {
+            self.forget_others(change);
+        }
         for progress in change.progress {
             let (matched, next) = (progress.matched, progress.next);
             let peer = to_node(progress.id).index();
@@ -63,6 +60,16 @@ impl MonotonicMatch {
             })?;
         }
         Ok(())
+    }
+
+    /// Whoever no longer belongs to the group begins anew when it returns: with another disk,
+    /// perhaps.
+    fn forget_others(&mut self, change: &Change<'_>) {
+        for (peer, seen) in self.matched[change.member].iter_mut().enumerate() {
+            if !change.progress.iter().any(|progress| to_node(progress.id).index() == peer) {
+                *seen = (Term(0), LogIndex::ZERO);
+            }
+        }
     }
 }
 

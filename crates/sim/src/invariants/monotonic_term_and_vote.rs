@@ -1,11 +1,12 @@
 //! Invariant 7: The term never goes back, and the vote is given once a term, across crashes (§5.1,
-//! §5.2).
+//! §5.2). A member whose disk was replaced begins anew, which only somebody may do who does not
+//! belong to the group.
 
 use std::collections::BTreeMap;
 
 use quorate_raft::{NodeId as RaftId, Term};
 
-use super::books::{Books, Change, Recovered};
+use super::books::{Books, Change, InForce, Recovered};
 use super::{Violation, ensure};
 
 pub(super) const NAME: &str = "MonotonicTermAndVote";
@@ -19,10 +20,6 @@ pub(crate) struct MonotonicTermAndVote {
 impl MonotonicTermAndVote {
     pub(super) fn new(members: usize) -> MonotonicTermAndVote {
         MonotonicTermAndVote { granted: vec![BTreeMap::new(); members] }
-    }
-
-    pub(super) fn forget(&mut self, member: usize) {
-        self.granted[member].clear();
     }
 
     pub(super) fn check(&mut self, change: &Change<'_>, books: &Books) -> Result<(), Violation> {
@@ -55,6 +52,20 @@ impl MonotonicTermAndVote {
                 )
             })?;
         }
+        Ok(())
+    }
+
+    /// The member's machine is replaced: it knows nothing of its votes.
+    pub(super) fn forget(&mut self, books: &Books, member: usize) -> Result<(), Violation> {
+        let group = books.committed.last().map_or(Default::default(), |slot| slot.group);
+        let InForce { since, group } = books.groups.get(group);
+        ensure(!group.contains(member), NAME, || {
+            format!(
+                "n{member} gets an empty disk, with which it forgets its votes, though it belongs to \
+                 the group {group} of entry {since}"
+            )
+        })?;
+        self.granted[member].clear();
         Ok(())
     }
 }

@@ -1,18 +1,29 @@
-//! Invariant 9: Every quorum has a member that holds all that is committed: whoever wins an
-//! election has heard of it.
-
-use quorate_raft::LogIndex;
+//! Invariant 9: Every quorum of a member's group has somebody who holds all that this member takes
+//! for committed: whoever wins an election has heard of it.
 
 use super::books::{Books, slot_at};
 use super::{Violation, ensure};
 
 pub(super) const NAME: &str = "QuorumLog";
 
-pub(super) fn check(books: &Books) -> Result<(), Violation> {
-    let last = LogIndex(books.committed.len() as u64);
-    let slot = slot_at(&books.committed, last);
-    let without = books.pages.iter().filter(|page| !page.holds(last, slot)).count();
-    ensure(without < books.majority(), NAME, || {
-        format!("{without} members, which are a quorum, lack committed entry {last}")
+/// For one member that runs.
+pub(super) fn check(books: &Books, member: usize) -> Result<(), Violation> {
+    let page = &books.pages[member];
+    let commit = page.state.commit;
+    let slot = slot_at(&page.log, commit);
+    let lacking = books.members(|other| !other.holds(commit, slot) && books.may_elect(other));
+    let group = books.group(member);
+    ensure(!group.has_quorum(lacking), NAME, || {
+        format!(
+            "[{lacking}] are a quorum of {group} and lack entry {commit}, which n{member} takes for \
+             committed"
+        )
     })
+}
+
+/// For all members that run: somebody's log was shortened.
+pub(super) fn check_all(books: &Books) -> Result<(), Violation> {
+    (0..books.pages.len())
+        .filter(|&member| books.pages[member].running)
+        .try_for_each(|member| check(books, member))
 }

@@ -4,8 +4,8 @@
 use quorate_mvcc::Store;
 
 use super::books::Change;
-use super::{Violation, ensure};
-use crate::cluster::{Cluster, ClusterNode};
+use super::{Violation, ensure, stores};
+use crate::cluster::Cluster;
 use crate::engine::{NodeId, View};
 
 pub(super) const NAME: &str = "StoresAgree";
@@ -39,11 +39,7 @@ impl StoresAgree {
 
 /// Compares what the stores really hold.
 pub(super) fn check_fully(view: &View<'_, Cluster>) -> Result<(), Violation> {
-    let members = view.running().filter_map(|(node, state)| match state {
-        ClusterNode::Member(member) => Some((node, member.member.store())),
-        ClusterNode::Client(_) | ClusterNode::Operator(_) => None,
-    });
-    compare(members)
+    compare(stores(view))
 }
 
 pub(super) fn compare<'a>(

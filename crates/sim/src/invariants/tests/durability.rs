@@ -63,11 +63,13 @@ fn monotonic_match_reports_a_follower_that_acknowledges_what_is_not_on_its_disk(
 fn quorum_log_reports_a_quorum_that_could_elect_a_leader_without_a_committed_entry() {
     let mut books = books(&[&[1, 1], &[1, 1], &[1]]);
     books.committed = log(&[1, 1]);
-    assert_eq!(quorum_log::check(&books), Ok(()), "each majority has one of the two");
+    books.pages[0].state.commit = LogIndex(2);
+    assert_eq!(quorum_log::check_all(&books), Ok(()), "each majority has one of the two");
     books.pages[1].durable.pop();
-    assert_eq!(quorum_log::check(&books), Ok(()), "it runs, and has the entry in memory");
+    assert_eq!(quorum_log::check_all(&books), Ok(()), "it runs, and has the entry in memory");
     books.crash(1);
-    assert_reports(quorum_log::check(&books), quorum_log::NAME, "2 members, which are a quorum");
+    let lacking = quorum_log::check_all(&books);
+    assert_reports(lacking, quorum_log::NAME, "[n1 n2] are a quorum of n0 n1 n2 and lack entry 2");
 }
 
 #[test]
@@ -79,10 +81,10 @@ fn committed_is_durable_reports_a_commit_that_a_majority_has_not_synced() {
     assert_eq!(commits(&books, 2), Ok(()));
     books.pages[0].durable.pop();
     let counted = commits(&books, 2);
-    assert_reports(counted, committed_is_durable::NAME, "which is on 1 of 3 disks");
+    assert_reports(counted, committed_is_durable::NAME, "on the disks of [n1], no quorum");
     assert_eq!(commits(&books, 1), Ok(()));
     let past_the_end = commits(&books, 3);
-    assert_reports(past_the_end, committed_is_durable::NAME, "which is on 0 of 3 disks");
+    assert_reports(past_the_end, committed_is_durable::NAME, "on the disks of [], no quorum");
 }
 
 #[test]
@@ -97,14 +99,18 @@ fn acknowledged_is_durable_reports_an_answer_from_what_a_majority_has_not_synced
     assert_eq!(answers(&books, 0), Ok(()), "the empty store needs no entry");
     books.pages[1].durable.pop();
     let early = answers(&books, 2);
-    assert_reports(early, acknowledged_is_durable::NAME, "entry 2, which is on 1 of 3 disks");
+    assert_reports(
+        early,
+        acknowledged_is_durable::NAME,
+        "entry 2, which is on the disks of [n0], no",
+    );
 }
 
 #[test]
 fn acknowledged_is_durable_reports_what_a_restart_does_not_find() {
     let books = books(&[&[1, 1, 1], &[], &[]]);
     let restarts = |log: Vec<Slot>| {
-        let recovered = Recovered { log, hard: HardState::default() };
+        let recovered = Recovered { log, hard: HardState::default(), base: LogIndex::ZERO };
         acknowledged_is_durable::check_recovery(&books, 0, &recovered)
     };
     assert_eq!(restarts(log(&[1, 1, 1])), Ok(()));
@@ -154,7 +160,10 @@ fn a_batch_that_is_not_synced_counts_with_the_next_one_that_is() {
 fn what_a_restart_finds_in_the_page_cache_alone_counts_with_the_next_batch() {
     let mut books = books(&[&[1]]);
     books.crash(0);
-    let recovered = || Recovered { log: log(&[1, 1, 1]), hard: HardState::default() };
+    let recovered = || {
+        let (hard, base) = (HardState::default(), LogIndex::ZERO);
+        Recovered { log: log(&[1, 1, 1]), hard, base }
+    };
     books.boot(0, recovered(), false);
     assert_eq!(books.pages[0].durable, log(&[1]));
     rewrite(&mut books, 3, &[1, 1, 1, 2]);

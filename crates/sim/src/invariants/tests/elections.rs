@@ -85,7 +85,7 @@ fn monotonic_term_and_vote_reports_what_a_restart_forgot() {
     books.pages[0].durable_hard.vote = Some(raft_id(1));
     let restarts = |term, vote| {
         let hard = HardState { term: Term(term), vote, commit: LogIndex::ZERO };
-        let recovered = Recovered { log: log(&[2]), hard };
+        let recovered = Recovered { log: log(&[2]), hard, base: LogIndex::ZERO };
         monotonic_term_and_vote::check_recovery(&books, 0, &recovered)
     };
     assert_reports(restarts(1, None), monotonic_term_and_vote::NAME, "restarts in term 1");
@@ -148,7 +148,7 @@ fn candidate_term_not_in_log_reports_an_entry_of_a_term_that_is_still_to_be_won(
     (books.pages[1].state.term, books.pages[1].state.vote) = (Term(3), Some(candidate));
     let has_entry = Made::idle(&books, 0);
     let open = candidate_term_not_in_log::check(&has_entry.change(), &books);
-    assert_reports(open, candidate_term_not_in_log::NAME, "in which n1 may still be elected");
+    assert_reports(open, candidate_term_not_in_log::NAME, "in which [n0 n1 n2] may still elect n1");
     // The other two have voted for the leader that wrote the entry.
     for voter in [0, 2] {
         (books.pages[voter].state.term, books.pages[voter].state.vote) =

@@ -7,14 +7,20 @@ mod clients;
 mod durability;
 mod elections;
 mod logs;
+mod membership;
+mod snapshots;
 
 use quorate_mvcc::Revision;
-use quorate_raft::{LogIndex, NodeId as RaftId, Progress, Role, Term};
+use quorate_raft::{Configuration, LogIndex, NodeId as RaftId, Progress, Role, Snapshot, Term};
 
-use super::books::{Books, Change, Slot, State, StoreState};
+use super::books::{Books, Change, FOUNDING, GroupId, Slot, State, StoreState};
+use super::group::Group;
 use super::{Violation, statement};
 use crate::cluster::{Activity, Answer, RequestKind, to_raft_id};
 use crate::engine::NodeId;
+
+/// The group that all members of [`books`] found with the first entries of their logs.
+const FOUNDERS: GroupId = GroupId(1);
 
 /// A log of entries that everybody would have written alike, of these terms.
 fn log(terms: &[u64]) -> Vec<Slot> {
@@ -26,14 +32,33 @@ fn forged(terms: &[u64], forgery: u64) -> Vec<Slot> {
     let mut chain = forgery;
     let slots = terms.iter().map(|&term| {
         chain = chain.wrapping_mul(31) + term;
-        Slot { term: Term(term), chain }
+        Slot { term: Term(term), chain, group: FOUNDERS }
     });
     slots.collect()
+}
+
+/// The configuration with these nodes for voters.
+fn voters(nodes: &[u32]) -> Configuration {
+    Configuration::of_voters(nodes.iter().map(|&node| raft_id(node)))
+}
+
+/// A member's log goes on with an entry that leads to a group.
+fn change_group(books: &mut Books, member: usize, term: u64, to: &Configuration) {
+    let since = LogIndex(books.pages[member].log.len() as u64 + 1);
+    let group = books.groups.enter(since, Group::of(to));
+    let page = &mut books.pages[member];
+    let chain = page.log.last().map_or(0, |slot| slot.chain).wrapping_mul(31) + term;
+    page.log.push(Slot { term: Term(term), chain, group });
+    page.durable.clone_from(&page.log);
+    page.state.last_index = since;
 }
 
 /// Members that run and have all of their logs on disk, each a follower in its last entry's term.
 fn books(logs: &[&[u64]]) -> Books {
     let mut books = Books::new(logs.len());
+    let all: Vec<u32> = (0..logs.len() as u32).collect();
+    let founders = books.groups.enter(FOUNDING, Group::of(&voters(&all)));
+    assert_eq!(founders, FOUNDERS);
     for (page, terms) in books.pages.iter_mut().zip(logs) {
         page.running = true;
         page.log = log(terms);
@@ -50,6 +75,10 @@ struct Made {
     member: usize,
     before: State,
     after: State,
+    group_before: GroupId,
+    group: GroupId,
+    configuration: Configuration,
+    snapshot: Snapshot,
     progress: Vec<Progress>,
     activity: Activity,
     store: StoreState,
@@ -61,10 +90,16 @@ impl Made {
     /// A step in which nothing happened to a member.
     fn idle(books: &Books, member: usize) -> Made {
         let state = books.pages[member].state;
+        // It goes by the group that its log says, as long as that is the founders'.
+        let all: Vec<u32> = (0..books.pages.len() as u32).collect();
         Made {
             member,
             before: state,
             after: state,
+            group_before: books.pages[member].group(),
+            group: books.pages[member].group(),
+            configuration: voters(&all),
+            snapshot: Snapshot::default(),
             progress: Vec::new(),
             activity: Activity::default(),
             store: StoreState {
@@ -96,6 +131,10 @@ impl Made {
             member: self.member,
             before: self.before,
             after: self.after,
+            group_before: self.group_before,
+            group: self.group,
+            configuration: &self.configuration,
+            snapshot: &self.snapshot,
             progress: &self.progress,
             activity: &self.activity,
             store: self.store,

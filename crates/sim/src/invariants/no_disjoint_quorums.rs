@@ -1,0 +1,71 @@
+//! Invariant 18: Of any two members that could be elected now, each with the votes of those whose
+//! logs are not ahead of its own, the quorums that could elect them have a voter in common: so only
+//! one of them can be elected in a term, whatever groups they go by (§6).
+
+use quorate_raft::{LogIndex, Term};
+
+use super::books::{Books, Page};
+use super::group::{Group, Members, can_be_disjoint};
+use super::{Violation, ensure};
+
+pub(super) const NAME: &str = "NoDisjointQuorums";
+
+/// Who could be elected, by whom; kept from step to step for its memory alone.
+#[derive(Debug, Default)]
+pub(crate) struct NoDisjointQuorums {
+    electable: Vec<Candidate>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    member: usize,
+    group: Group,
+    /// Who would vote for it.
+    willing: Members,
+}
+
+impl NoDisjointQuorums {
+    pub(super) fn check(&mut self, books: &Books) -> Result<(), Violation> {
+        // Majorities of one group always have a voter in common.
+        let first = books.pages[0].group();
+        if books.pages.iter().all(|page| page.group() == first) {
+            return Ok(());
+        }
+        self.electable.clear();
+        for (member, page) in books.pages.iter().enumerate() {
+            let group = books.group(member);
+            if !group.electorate().contains(member) || !books.may_elect(page) {
+                continue;
+            }
+            let willing = books.members(|voter| is_willing(books, voter, page));
+            if group.has_quorum(willing) {
+                self.electable.push(Candidate { member, group, willing });
+            }
+        }
+        for (position, one) in self.electable.iter().enumerate() {
+            for other in &self.electable[position + 1..] {
+                let apart = one.group != other.group
+                    && can_be_disjoint((one.group, one.willing), (other.group, other.willing));
+                ensure(!apart, NAME, || violated(one, other))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_willing(books: &Books, voter: &Page, candidate: &Page) -> bool {
+    books.may_elect(voter) && last(voter) <= last(candidate)
+}
+
+fn last(page: &Page) -> (Term, LogIndex) {
+    let log = page.present();
+    (log.last().map_or(Term(0), |slot| slot.term), LogIndex(log.len() as u64))
+}
+
+fn violated(one: &Candidate, other: &Candidate) -> String {
+    format!(
+        "n{} could be elected by {} for the group {}, and at the same time n{} by {} for the group \
+         {}",
+        one.member, one.willing, one.group, other.member, other.willing, other.group
+    )
+}

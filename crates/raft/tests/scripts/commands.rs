@@ -277,6 +277,18 @@ impl Run {
         self.group.crash(id, keep, torn)
     }
 
+    /// `wipe nX`: the disk of a member that is down is replaced by a new one.
+    pub(crate) fn wipe(&mut self, words: &mut Words<'_>) -> Result<(), String> {
+        let id = words.node()?;
+        words.end()?;
+        let node = self.group.node(id)?;
+        if node.raft.is_some() {
+            return Err(format!("n{id} is up"));
+        }
+        node.disk = Disk::default();
+        Ok(())
+    }
+
     /// `restart nX`
     pub(crate) fn restart(&mut self, words: &mut Words<'_>) -> Result<(), String> {
         let id = words.node()?;

@@ -76,6 +76,7 @@ impl Run {
             "prompt" => self.prompt(words),
             "sync" => self.sync(words),
             "crash" => self.crash(words),
+            "wipe" => self.wipe(words),
             "restart" => self.restart(words),
             "read" => self.read(words),
             "lease-read" => self.lease_read(words),

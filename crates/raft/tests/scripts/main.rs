@@ -111,6 +111,29 @@ fn what_is_not_understood_is_refused_with_its_line() {
 }
 
 #[test]
+fn what_breaks_the_protocol_is_reported_with_its_line() {
+    for (wrong, line, reason) in [
+        (
+            "# Two decisions.\nprepare n1 log=1,2 commit=2\nprepare n2 log=1,3 commit=2\nstart 2\n",
+            4,
+            "entry 2 is committed as",
+        ),
+        (
+            "# Decided, and forgotten by the leader.\nprepare n1 log=1,2 term=9 commit=2\n\
+             prepare n2 log=1,3 term=9\nprepare n3 log=1,3 term=9\nstart 3\nelect n2\n",
+            6,
+            "leads without the committed entry 2",
+        ),
+        ("# An early timer.\noptions leases\nstart 3\nfire election n1\n", 4, "leases rest on it"),
+        ("# No leader.\nstart 3\ncrash n2\ncrash n3\nelect n1\n", 5, "was not elected"),
+    ] {
+        let (at, why) = refusal(wrong);
+        assert_eq!(at, line, "{wrong}: {why}");
+        assert!(why.contains(reason), "{wrong}: {why}");
+    }
+}
+
+#[test]
 fn what_happened_is_written_anew_below_each_command() {
     let told = play("# One alone.\nstart 1\n  n9 leads\nstate\n").map_err(|failure| failure.reason);
     let told = told.expect("the script is right");

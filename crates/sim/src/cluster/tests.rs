@@ -1,5 +1,7 @@
 //! Tests of the cluster as a system: schedules written by hand.
 
+mod operator;
+
 use std::sync::Arc;
 
 use quorate_history::{EventKind, Step};
@@ -7,8 +9,8 @@ use quorate_history::{EventKind, Step};
 use super::{FailureKind, Outcome, RunOptions, run};
 use crate::engine::{DiskConfig, Fault, Nanos, NetworkConfig, NodeId, ScheduledFault, WorldTime};
 use crate::schedule::{
-    Action, ClientPlan, ClusterPlan, FORMAT, Floors, Key, LimitsPlan, OperatorPlan, Phases,
-    PlannedOperation, Schedule, SnapshotPlan, Value,
+    Action, ClientPlan, ClusterPlan, FORMAT, Floors, Key, LeasePlan, LimitsPlan, OperatorPlan,
+    Phases, PlannedOperation, Schedule, SnapshotPlan, Value,
 };
 use crate::seed::Seed;
 
@@ -67,6 +69,12 @@ fn quiet() -> Schedule {
 
 fn lived(schedule: Schedule) -> Outcome {
     run(&Arc::new(schedule), RunOptions::default()).expect("the schedule describes a world")
+}
+
+/// Gives the operator this to do.
+fn operate(schedule: &mut Schedule, operations: &[&str]) {
+    let planned = operations.iter().map(|text| text.parse().expect("it is an operation"));
+    schedule.operator.operations = planned.collect();
 }
 
 fn at(millis: u64, fault: Fault) -> ScheduledFault {
@@ -173,12 +181,28 @@ fn operations_whose_answer_is_lost_have_an_unknown_outcome() {
 #[test]
 fn a_schedule_that_somebody_wrote_is_bounded() {
     type Change = fn(&mut Schedule);
-    let refused: [(Change, &str); 6] = [
+    let refused: [(Change, &str); 13] = [
         (|schedule| schedule.cluster.members = 40_000_000, "1 to 99 members"),
         (|schedule| schedule.cluster.members = 0, "1 to 99 members"),
         (|schedule| schedule.cluster.heartbeat = Nanos::ZERO, "heartbeat_ns"),
         (|schedule| schedule.cluster.wal_segment_bytes = 1, "log files of 1 bytes"),
         (|schedule| schedule.scenario = "../../elsewhere".to_owned(), "no scenario's name"),
+        (|schedule| schedule.cluster.spares = 100, "at most 99 spares"),
+        (|schedule| schedule.cluster.snapshots.every = 0, "snapshots.every is 0"),
+        (|schedule| schedule.cluster.limits.inflight_messages = 0, "limits.inflight_messages is 0"),
+        (|schedule| schedule.cluster.priorities = vec![1; 4], "4 priorities for 3 members"),
+        (
+            |schedule| schedule.cluster.lease = Some(LeasePlan { clock_drift_ppm: 500_001 }),
+            "lease.clock_drift_ppm of 500001",
+        ),
+        (|schedule| operate(schedule, &["5us add-voter n3"]), "members and spares are n0 to n2"),
+        (
+            |schedule| {
+                schedule.network.replay_ppm = 1;
+                operate(schedule, &["5us replace-disk n2"]);
+            },
+            "needs a network without replays",
+        ),
         (
             |schedule| schedule.clocks = vec![Default::default(); 4],
             "4 clocks for 3 members and spares",

@@ -104,6 +104,19 @@ fn every_limit_of_a_value_is_checked() {
         ("[cluster]\nwal_segment = '2000MiB'", "at most 1024MiB"),
         ("[cluster]\nread_retry = '0us'", "no time at all"),
         ("[swarm]\nintensity = []", "the list is empty"),
+        ("[cluster]\nspares = 16", "too many nodes"),
+        ("[membership]\ncount = 200", "no run has time for so many"),
+        ("[membership]\ngap = '1s'", "'count' is missing"),
+        ("[membership]\ncount = 1\ngap = '2min'", "at most 60s"),
+        ("[membership]\ncount = 1\nprojects = 'shrnk'", "did you mean 'shrink'?"),
+        ("[transfers]\ncount = 1\nburst = 1000", "no run has time for so many"),
+        ("[snapshots]\nevery = '0..5'", "after no entry at all"),
+        ("[snapshots]\nevry = 5", "did you mean 'every'?"),
+        ("[limits]\nentries_per_message = ['4', '0..4']", "lets nothing through"),
+        ("[limits]\ninflight_messages = 0", "lets nothing through"),
+        ("[limits]\nuncommitted_bytes = '1'", "a size in B, KiB or MiB"),
+        ("[leases]\nshare = '100%'\nbound = '51%'", "at most 50%"),
+        ("[leases]\nbound = '1%'", "'share' is missing"),
     ] {
         let text = format!("about = ''\n{text}");
         let error = refused(&text);

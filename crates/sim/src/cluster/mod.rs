@@ -191,8 +191,12 @@ impl System for Cluster {
             }
             ClusterNode::Operator(operator) => {
                 let before = operator.open();
-                let mut around =
-                    Surroundings { committed: &self.committed.1, recorder: &mut self.recorder };
+                let may_replace = |node| self.invariants.may_replace(node);
+                let mut around = Surroundings {
+                    committed: &self.committed.1,
+                    may_replace: &may_replace,
+                    recorder: &mut self.recorder,
+                };
                 operator.handle(input, &mut around, io);
                 if operator.open() != before {
                     self.operator_asks = operator.open();

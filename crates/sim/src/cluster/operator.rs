@@ -28,6 +28,8 @@ const BACKOFF: Nanos = Nanos::from_millis(25);
 const MACHINE_TAKES: Nanos = Nanos::from_millis(20);
 /// How often it asks for a transfer; a cluster that does not want to is left alone.
 const MAX_TRANSFERS: u32 = 6;
+/// How often it looks whether a removed member's machine may be replaced.
+const MAX_WAITS: u32 = 40;
 
 /// The operator.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(crate) struct OperatorNode {
     requests: u32,
     open: Option<u32>,
     attempts: u32,
+    /// How often the present replacement had to wait for others to hear of a removal.
+    waits: u32,
     /// What the present change leads to, once it was asked for.
     expected: Option<Configuration>,
     /// Whose machine was replaced, and from when on nothing is left of its earlier life.
@@ -50,6 +54,8 @@ pub(crate) struct OperatorNode {
 pub(crate) struct Surroundings<'a> {
     /// The latest configuration that is committed anywhere.
     pub(crate) committed: &'a Configuration,
+    /// Whether nobody is harmed if a member forgets everything.
+    pub(crate) may_replace: &'a dyn Fn(NodeId) -> bool,
     pub(crate) recorder: &'a mut Recorder,
 }
 
@@ -71,6 +77,7 @@ impl OperatorNode {
             requests: 0,
             open: None,
             attempts: 0,
+            waits: 0,
             expected: None,
             clean_from: BTreeMap::new(),
         }
@@ -125,7 +132,7 @@ impl OperatorNode {
                 self.finish(around, io);
                 continue;
             }
-            match self.step(&planned.action, around.committed, io.now()) {
+            match self.step(&planned.action, around, io.now()) {
                 Step::Wait(time) => {
                     io.set_timer(NEXT, time);
                     return;
@@ -138,10 +145,11 @@ impl OperatorNode {
                     return;
                 }
                 Step::ReplaceMachine(node) => {
-                    io.replace_machine(node, MACHINE_TAKES);
+                    // It would take messages to its earlier life for its own.
                     let drained = self.schedule.longest_message().unwrap_or(Nanos::ZERO);
-                    let clean = io.now().saturating_add(MACHINE_TAKES.saturating_add(drained));
-                    self.clean_from.insert(node, clean);
+                    let takes = MACHINE_TAKES.saturating_add(drained);
+                    io.replace_machine(node, takes);
+                    self.clean_from.insert(node, io.now().saturating_add(takes));
                     self.finish(around, io);
                 }
                 Step::Skip(why) => self.skip(&why, around, io),
@@ -149,7 +157,8 @@ impl OperatorNode {
         }
     }
 
-    fn step(&mut self, action: &OperatorAction, committed: &Configuration, now: LocalTime) -> Step {
+    fn step(&mut self, action: &OperatorAction, around: &Surroundings<'_>, now: LocalTime) -> Step {
+        let committed = around.committed;
         match action {
             OperatorAction::Transfer(node) => {
                 let to = to_raft_id(*node);
@@ -168,12 +177,13 @@ impl OperatorNode {
                     None => Step::Skip("nobody else votes".to_owned()),
                 }
             }
-            OperatorAction::ReplaceDisk(node) => self.replacement(*node, committed, now),
+            OperatorAction::ReplaceDisk(node) => self.replacement(*node, around, now),
             _ => self.change(action, committed, now),
         }
     }
 
-    fn replacement(&self, node: NodeId, committed: &Configuration, now: LocalTime) -> Step {
+    fn replacement(&mut self, node: NodeId, around: &Surroundings<'_>, now: LocalTime) -> Step {
+        let committed = around.committed;
         let leaving = committed.is_joint() && committed.auto_leave;
         if after_leaving(committed).contains(to_raft_id(node)) || committed.is_joint() && !leaving {
             return Step::Skip(format!("{node} belongs to the cluster"));
@@ -183,7 +193,12 @@ impl OperatorNode {
         }
         match self.clean_from.get(&node) {
             Some(clean) if *clean > now => Step::Wait(clean.since(now)),
-            _ => Step::ReplaceMachine(node),
+            _ if (around.may_replace)(node) => Step::ReplaceMachine(node),
+            _ if self.waits < MAX_WAITS => {
+                self.waits += 1;
+                Step::Wait(BACKOFF)
+            }
+            _ => Step::Skip(format!("others still go by a group with {node}")),
         }
     }
 
@@ -307,6 +322,7 @@ impl OperatorNode {
     fn advance(&mut self) {
         self.position += 1;
         self.attempts = 0;
+        self.waits = 0;
         self.expected = None;
     }
 

@@ -44,7 +44,7 @@ impl Who<'_> {
         let members = self.churn.around(at);
         let bits = stream.next_u64();
         // Stale answers come from those who do not know yet that they have left.
-        let strays = self.nodes as usize > members.len() && bits % STRAY_IN == 0;
+        let strays = self.nodes as usize > members.len() && bits.is_multiple_of(STRAY_IN);
         let index = |number: usize| scale(bits, number as u64) as usize;
         if strays {
             NodeId(index(self.nodes as usize) as u32)

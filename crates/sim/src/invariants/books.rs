@@ -63,8 +63,6 @@ pub(crate) struct Page {
     pub(crate) durable_hard: HardState,
     /// Its state in memory; as it was, while it is down.
     pub(crate) state: State,
-    /// Its machine was replaced, when so much was committed.
-    replaced_at: Option<LogIndex>,
     /// The batch on its disk that is not done.
     flight: Option<Flight>,
     /// The first entry that changed since the last batch was handed out.
@@ -235,7 +233,6 @@ impl Page {
             durable: Vec::new(),
             durable_hard: HardState::default(),
             state: State::BLANK,
-            replaced_at: None,
             flight: None,
             unsubmitted: None,
         }
@@ -244,6 +241,12 @@ impl Page {
     /// What it has now: in memory, or on the disk while it is down.
     pub(crate) fn present(&self) -> &[Slot] {
         if self.running { &self.log } else { &self.durable }
+    }
+
+    /// Term and index of its last entry, by which logs are compared in an election.
+    pub(crate) fn last(&self) -> (Term, LogIndex) {
+        let log = self.present();
+        (log.last().map_or(Term(0), |slot| slot.term), LogIndex(log.len() as u64))
     }
 
     /// The entry at an index in memory; index 0 stands before all and is everywhere.
@@ -311,12 +314,33 @@ impl Books {
         pages.filter_map(|(member, page)| which(page).then_some(member)).collect()
     }
 
-    /// Whether a member could take part in an election that matters: it knows of a group, and if
-    /// its machine was replaced, it has been sent again what was committed then. (Until then it may
-    /// lack what it once vouched for. This is why its return has to wait for its removal.)
-    pub(crate) fn may_elect(&self, page: &Page) -> bool {
-        let knows = page.group() != GroupId::default();
-        knows && page.replaced_at.is_none_or(|at| page.holds(at, slot_at(&self.committed, at)))
+    /// Who would vote for a candidate, as far as logs go.
+    pub(crate) fn willing(&self, candidate: &Page) -> Members {
+        self.members(|voter| voter.last() <= candidate.last())
+    }
+
+    /// Whether a member's machine may be replaced by one with an empty disk: nobody who leads counts
+    /// on what it has, and nobody who still goes by a group with it could be elected with the vote
+    /// of somebody who has forgotten everything. Its removal alone is not enough, since those who
+    /// have not heard of that could elect one of them.
+    pub(crate) fn may_replace(&self, member: usize) -> bool {
+        let others = self.pages.iter().enumerate().filter(|(other, _)| *other != member);
+        others.map(|(_, page)| page).all(|page| {
+            let leads = page.running && page.state.role == Role::Leader;
+            let votes = self.willing(page).with(member);
+            self.possible_groups(page).all(|group| {
+                let counts = leads && group.contains(member);
+                let elects = group.electorate().contains(member) && group.has_quorum(votes);
+                !counts && !elects
+            })
+        })
+    }
+
+    /// The group in force at a member, and those before it that a truncation could bring back.
+    fn possible_groups(&self, page: &Page) -> impl Iterator<Item = Group> {
+        let commit = if page.running { page.state.commit } else { page.durable_hard.commit };
+        let from = (commit.0.saturating_sub(1) as usize).min(page.present().len());
+        page.present()[from..].iter().map(|slot| self.groups.get(slot.group).group)
     }
 
     /// Whose disks have to hold the entry at `index` before the member may take it for committed,
@@ -340,9 +364,8 @@ impl Books {
 
     /// The member's machine is gone, and another one with an empty disk takes its place.
     pub(crate) fn replace(&mut self, member: usize) {
-        let committed = LogIndex(self.committed.len() as u64);
-        let page = &mut self.pages[member];
-        *page = Page { replaced_at: Some(committed), ..Page::blank(page.node) };
+        let node = self.pages[member].node;
+        self.pages[member] = Page::blank(node);
     }
 
     /// What a member that has just started found.

@@ -25,9 +25,7 @@ pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation>
                 true => (voter.state.term, voter.state.vote),
                 false => (voter.durable_hard.term, voter.durable_hard.vote),
             };
-            let free =
-                term < written || term == written && vote.is_none_or(|vote| vote == candidate);
-            free && books.may_elect(voter)
+            term < written || (term == written && vote.is_none_or(|vote| vote == candidate))
         });
         let group = books.groups.get(page.group()).group;
         ensure(!group.has_quorum(may_vote), NAME, || {

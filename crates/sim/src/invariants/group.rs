@@ -14,7 +14,10 @@ use crate::engine::NodeId;
 
 /// A set of members: bit n is node n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Members(u64);
+pub(crate) struct Members([u64; WORDS]);
+
+/// For as many nodes as the largest schedule has.
+const WORDS: usize = 4;
 
 /// The members of a group, as one entry of the log leaves it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,40 +33,48 @@ pub(crate) struct Group {
 
 impl Members {
     /// Nodes that a set can hold.
-    pub(crate) const LIMIT: usize = 64;
+    pub(crate) const LIMIT: usize = 64 * WORDS;
 
     pub(crate) fn contains(self, node: usize) -> bool {
-        self.0 >> node & 1 == 1
+        self.0[node / 64] >> (node % 64) & 1 == 1
     }
 
     #[must_use]
-    pub(crate) fn with(self, node: usize) -> Members {
-        debug_assert!(node < Members::LIMIT);
-        Members(self.0 | 1 << node)
+    pub(crate) fn with(mut self, node: usize) -> Members {
+        self.0[node / 64] |= 1 << (node % 64);
+        self
     }
 
     #[must_use]
     pub(crate) fn and(self, other: Members) -> Members {
-        Members(self.0 & other.0)
+        self.zip(other, |one, other| one & other)
     }
 
     #[must_use]
     pub(crate) fn or(self, other: Members) -> Members {
-        Members(self.0 | other.0)
+        self.zip(other, |one, other| one | other)
     }
 
     #[must_use]
     pub(crate) fn without(self, other: Members) -> Members {
-        Members(self.0 & !other.0)
+        self.zip(other, |one, other| one & !other)
     }
 
     pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
+        self == Members::default()
+    }
+
+    fn zip(self, other: Members, word: impl Fn(u64, u64) -> u64) -> Members {
+        Members(std::array::from_fn(|index| word(self.0[index], other.0[index])))
+    }
+
+    fn count(self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
     }
 
     /// More than half of these are in `some`.
     fn majority_in(self, some: Members) -> bool {
-        2 * self.and(some).0.count_ones() > self.0.count_ones()
+        2 * self.and(some).count() > self.count()
     }
 
     fn of(ids: &[RaftId]) -> Members {
@@ -120,7 +131,7 @@ impl Group {
         }
         let transition = ConfChangeTransition::try_from(change.transition).ok()?;
         let moved = next.voters.without(self.voters).or(self.voters.without(next.voters));
-        let at_once = transition == ConfChangeTransition::Auto && moved.0.count_ones() <= 1;
+        let at_once = transition == ConfChangeTransition::Auto && moved.count() <= 1;
         if !at_once && !self.is_empty() {
             next.outgoing = self.voters;
             next.auto_leave = transition != ConfChangeTransition::JointExplicit;
@@ -165,22 +176,39 @@ impl Group {
 /// Whether a quorum of one group, out of some of its members, and a quorum of another, out of some
 /// of the other's, can do without each other.
 pub(crate) fn can_be_disjoint(one: (Group, Members), other: (Group, Members)) -> bool {
+    let halves = [one.0.voters, one.0.outgoing, other.0.voters, other.0.outgoing];
     let (mine, theirs) = (one.0.electorate().and(one.1), other.0.electorate().and(other.1));
     let contested = mine.and(theirs);
-    // Every way to share out those whom both could have: all subsets of the contested bits.
-    let mut share = contested.0;
-    loop {
-        let taken = Members(share);
-        if one.0.has_quorum(mine.without(contested).or(taken))
-            && other.0.has_quorum(theirs.without(taken))
-        {
-            return true;
-        }
-        if share == 0 {
-            return false;
-        }
-        share = (share - 1) & contested.0;
+    // How many each half still needs, when each side has those whom only it can have.
+    let sure = [mine, mine, theirs, theirs].map(|side| side.without(contested));
+    let missing = std::array::from_fn(|half| {
+        let needed = if halves[half].is_empty() { 0 } else { halves[half].count() / 2 + 1 };
+        needed.saturating_sub(halves[half].and(sure[half]).count())
+    });
+    if one.0.is_empty() || other.0.is_empty() {
+        return false;
     }
+    // Members that belong to the same halves are as good as each other: what counts is how many of
+    // each kind go to which side.
+    let mut kinds = [0; 16];
+    for node in (0..Members::LIMIT).filter(|&node| contested.contains(node)) {
+        let belongs = |half: usize| usize::from(halves[half].contains(node)) << half;
+        kinds[(0..4).map(belongs).sum::<usize>()] += 1;
+    }
+    can_share(&kinds, 0, missing)
+}
+
+/// Whether the members of each kind from `kind` on can be shared out so that nobody misses any.
+fn can_share(kinds: &[u32; 16], kind: usize, missing: [u32; 4]) -> bool {
+    let Some(&count) = kinds.get(kind) else { return missing == [0; 4] };
+    (0..=count).any(|taken| {
+        let shares = [taken, taken, count - taken, count - taken];
+        let left = std::array::from_fn(|half| {
+            let share = if kind >> half & 1 == 1 { shares[half] } else { 0 };
+            missing[half].saturating_sub(share)
+        });
+        can_share(kinds, kind + 1, left)
+    })
 }
 
 fn node_of(id: RaftId) -> Option<usize> {

@@ -206,6 +206,11 @@ impl Invariants {
         self.books.acknowledged
     }
 
+    /// Whether a member's machine may be replaced by one with an empty disk without harm.
+    pub(crate) fn may_replace(&self, member: NodeId) -> bool {
+        self.books.may_replace(member.index())
+    }
+
     /// Looks at what a step of a member changed.
     pub(crate) fn observe(
         &mut self,

@@ -2,9 +2,7 @@
 //! logs are not ahead of its own, the quorums that could elect them have a voter in common: so only
 //! one of them can be elected in a term, whatever groups they go by (§6).
 
-use quorate_raft::{LogIndex, Term};
-
-use super::books::{Books, Page};
+use super::books::Books;
 use super::group::{Group, Members, can_be_disjoint};
 use super::{Violation, ensure};
 
@@ -34,10 +32,10 @@ impl NoDisjointQuorums {
         self.electable.clear();
         for (member, page) in books.pages.iter().enumerate() {
             let group = books.group(member);
-            if !group.electorate().contains(member) || !books.may_elect(page) {
+            if !group.electorate().contains(member) {
                 continue;
             }
-            let willing = books.members(|voter| is_willing(books, voter, page));
+            let willing = books.willing(page);
             if group.has_quorum(willing) {
                 self.electable.push(Candidate { member, group, willing });
             }
@@ -51,15 +49,6 @@ impl NoDisjointQuorums {
         }
         Ok(())
     }
-}
-
-fn is_willing(books: &Books, voter: &Page, candidate: &Page) -> bool {
-    books.may_elect(voter) && last(voter) <= last(candidate)
-}
-
-fn last(page: &Page) -> (Term, LogIndex) {
-    let log = page.present();
-    (log.last().map_or(Term(0), |slot| slot.term), LogIndex(log.len() as u64))
 }
 
 fn violated(one: &Candidate, other: &Candidate) -> String {

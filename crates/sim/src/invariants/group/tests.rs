@@ -9,8 +9,12 @@ use super::*;
 /// Nodes that the tests go through all subsets of.
 const NODES: usize = 6;
 
+fn set(bits: u64) -> Members {
+    Members([bits, 0, 0, 0])
+}
+
 fn any_members() -> impl Strategy<Value = Members> {
-    (0u64..1 << NODES).prop_map(Members)
+    (0u64..1 << NODES).prop_map(set)
 }
 
 fn any_group() -> impl Strategy<Value = Group> {
@@ -22,7 +26,7 @@ fn any_group() -> impl Strategy<Value = Group> {
 }
 
 fn subsets() -> impl Iterator<Item = Members> + Clone {
-    (0u64..1 << NODES).map(Members)
+    (0u64..1 << NODES).map(set)
 }
 
 /// Says which of a set's members are there, one by one.
@@ -98,6 +102,17 @@ proptest! {
             configuration = next;
         }
     }
+}
+
+#[test]
+fn large_groups_are_judged_as_fast_as_small_ones() {
+    let range = |nodes: std::ops::Range<usize>| nodes.collect::<Members>();
+    let of = |voters| Group { voters, ..Group::default() };
+    let (all, more) = (of(range(0..150)), of(range(0..151)));
+    assert!(!can_be_disjoint((all, all.voters), (more, more.voters)), "one more leaves an overlap");
+    let half = of(range(0..76));
+    assert!(can_be_disjoint((all, all.voters), (half, half.voters)), "39 of 76, and 111 others");
+    assert!(!can_be_disjoint((all, all.voters), (half, range(0..38))), "too few of them");
 }
 
 #[test]

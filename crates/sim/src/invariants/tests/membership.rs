@@ -1,13 +1,11 @@
 //! Groups that change, and what a quorum is meanwhile.
 
-use quorate_raft::{HardState, LogIndex, Progress, Role, Term};
+use quorate_raft::{LogIndex, Progress, Role, Term};
 
 use super::super::monotonic_match::MonotonicMatch;
 use super::super::monotonic_term_and_vote::{self, MonotonicTermAndVote};
 use super::super::no_disjoint_quorums::{self, NoDisjointQuorums};
-use super::super::{
-    committed_is_durable, configuration_from_log, one_pending_configuration, quorum_log,
-};
+use super::super::{committed_is_durable, configuration_from_log, one_pending_configuration};
 use super::*;
 
 /// Two majorities have to agree.
@@ -138,30 +136,37 @@ fn what_is_known_to_be_committed_is_asked_of_those_who_decided_it() {
 }
 
 #[test]
-fn who_got_an_empty_disk_elects_nobody_until_it_was_sent_what_was_committed() {
-    let mut books = books(&[&[1, 1, 1], &[1, 1, 1], &[1, 1, 1]]);
-    books.committed = log(&[1, 1]);
-    books.pages[0].state.commit = LogIndex(2);
-    for member in [1, 2] {
-        books.replace(member);
-        assert_eq!(quorum_log::check(&books, 0), Ok(()), "an empty log says of no group");
+fn a_machine_is_replaced_only_if_nobody_could_be_elected_with_what_it_forgets() {
+    let mut books = books(&[&[1, 1], &[1, 1], &[1, 1]]);
+    books.pages.iter_mut().for_each(|page| page.state.commit = LogIndex(2));
+    assert!(!books.may_replace(2), "n0 could be elected by n2 alone");
+    for member in [0, 1] {
+        change_group(&mut books, member, 1, &voters(&[0, 1]));
     }
-    let sent = |books: &mut Books, terms: &[u64]| {
-        for member in [1, 2] {
-            books.boot(member, recovered(log(terms)), true);
-        }
-    };
-    sent(&mut books, &[1]);
-    assert_eq!(quorum_log::check(&books, 0), Ok(()), "they are being sent it");
-    sent(&mut books, &[1, 1]);
+    assert!(!books.may_replace(2), "its removal is not committed, and may be taken back");
     books.pages[0].state.commit = LogIndex(3);
-    let lacking = quorum_log::check(&books, 0);
-    assert_reports(lacking, quorum_log::NAME, "[n1 n2] are a quorum");
+    books.pages[1].state.commit = LogIndex(3);
+    assert!(books.may_replace(2));
+    assert!(!books.may_replace(1), "it belongs to the group");
+    // n2 has not heard of it, and n1 is no longer there to keep it from leading.
+    change_group(&mut books, 0, 1, &voters(&[0]));
+    books.pages[0].state.commit = LogIndex(4);
+    assert!(!books.may_replace(1), "n2 could be elected by n1");
+    books.replace(2);
+    assert!(books.may_replace(1), "n2 knows of no group");
 }
 
-fn recovered(log: Vec<Slot>) -> super::super::books::Recovered {
-    let (hard, base) = (HardState::default(), LogIndex::ZERO);
-    super::super::books::Recovered { log, hard, base }
+#[test]
+fn a_machine_is_not_replaced_while_a_leader_counts_on_it() {
+    let mut books = books(&[&[1, 1], &[1, 1], &[1, 1], &[1, 1]]);
+    books.pages.iter_mut().for_each(|page| page.state.commit = LogIndex(2));
+    for member in [1, 2] {
+        change_group(&mut books, member, 2, &voters(&[0, 1, 2]));
+        books.pages[member].state.commit = LogIndex(3);
+    }
+    assert!(books.may_replace(3), "n0 alone goes by a group with it, and three of four elect");
+    books.pages[0].state.role = Role::Leader;
+    assert!(!books.may_replace(3), "n0 has yet to hear that it no longer leads");
 }
 
 #[test]

@@ -63,8 +63,11 @@
 //!    whose write is lost in a crash is never sent.
 //! 4. Deliver messages at most with the damage that a network does: loss, duplication, delay and
 //!    reordering, never forgery. A message that brings entries or a snapshot comes with their
-//!    payloads.
-//! 5. Give a member that lost its disk a new id ([`NodeId`]).
+//!    payloads. Where events are handled together, an effect may name entries that the log has
+//!    already replaced: look payloads up by index *and* term.
+//! 5. Report what became of a snapshot that was sent ([`Event::SnapshotReport`]), at the latest
+//!    after a while: until then its follower is sent nothing else.
+//! 6. Give a member that lost its disk a new id ([`NodeId`]).
 //!
 //! Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014), of
 //! which section numbers are quoted as §5.2 and so on; Ongaro's dissertation (2014), quoted as

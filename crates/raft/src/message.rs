@@ -271,7 +271,8 @@ pub enum Effect {
     /// [`crate::Options::lease_reads`] is set, like the next one.
     RoundBegun(Round),
     /// A quorum has confirmed this round: nobody else leads until an election timeout after it
-    /// *began*, less what clocks may differ by.
+    /// *began*, less what clocks may differ by, unless this leader asks somebody to. Then
+    /// [`Event::LeaseRead`] makes nothing of it.
     RoundConfirmed(Round),
 }
 

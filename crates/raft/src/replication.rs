@@ -213,15 +213,18 @@ impl Raft {
             };
             let progress = &mut leadership.progress[position];
             let first = progress.next;
-            if !progress.may_send(window) || (first > self.log.last_index() && !force) {
+            if !progress.may_send(window) {
                 return;
             }
             if first <= self.log.base() {
                 self.send_snapshot(position);
                 return;
             }
-            force = false;
             let entries = self.log.slice(first, max_entries, max_bytes);
+            if entries.is_empty() && !force {
+                return;
+            }
+            force = false;
             let bytes = entries.iter().map(|entry| u64::from(entry.size)).sum();
             let previous_index = first.previous();
             let previous_term =

@@ -11,6 +11,7 @@ mod exploration;
 mod flow_control;
 mod group;
 mod invariants;
+mod membership;
 mod read;
 mod replication;
 mod restore;

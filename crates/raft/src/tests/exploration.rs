@@ -46,6 +46,8 @@ fn surroundings() -> BoxedStrategy<Step> {
         4 => (number.clone(), any::<bool>())
             .prop_map(|(which, noticed)| Step::Lose { which, noticed }),
         3 => number.prop_map(|which| Step::Report { which }),
+        4 => (member.clone(), 2usize..6)
+            .prop_map(|(member, events)| Step::Gather { member, events }),
         10 => member.clone().prop_map(|member| Step::Write { member }),
         8 => member.clone().prop_map(|member| Step::Complete { member }),
         2 => (member.clone(), 0usize..4, 0usize..3, any::<bool>())

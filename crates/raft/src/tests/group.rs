@@ -39,6 +39,8 @@ pub(super) struct Node {
     /// Last write of this incarnation that is on disk.
     durable_sequence: u64,
     held: Vec<(IoId, Message)>,
+    /// So many events are handled before effects are asked for.
+    pub(super) gathers: usize,
     /// What its state machine has seen: what was handed out since the last start, after what the
     /// snapshot says.
     pub(super) applied: Vec<EntryMeta>,
@@ -217,6 +219,25 @@ impl Group {
     pub(super) fn event(&mut self, id: NodeId, event: Event) {
         if let Some(raft) = &mut self.node_mut(id).raft {
             raft.handle(event);
+            self.touched.push(id);
+            let node = self.node_mut(id);
+            node.gathers = node.gathers.saturating_sub(1);
+            if node.gathers == 0 {
+                self.drain(id);
+            }
+        }
+    }
+
+    /// The driver takes the next `events` of this member together: it asks for effects only when
+    /// the last of them is handled.
+    pub(super) fn gather(&mut self, id: NodeId, events: usize) {
+        self.node_mut(id).gathers = events;
+    }
+
+    /// No driver waits for further events.
+    pub(super) fn drain_all(&mut self) {
+        for id in self.ids() {
+            self.node_mut(id).gathers = 0;
             self.touched.push(id);
             self.drain(id);
         }
@@ -600,6 +621,7 @@ impl Node {
             completions: VecDeque::new(),
             durable_sequence: 0,
             held: Vec::new(),
+            gathers: 0,
             applied: Vec::new(),
             answered: Vec::new(),
             dropped_reads: Vec::new(),

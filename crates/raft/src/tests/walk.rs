@@ -42,6 +42,11 @@ pub(super) enum Step {
     Report {
         which: usize,
     },
+    /// The driver handles so many events together.
+    Gather {
+        member: usize,
+        events: usize,
+    },
     Write {
         member: usize,
     },
@@ -189,6 +194,7 @@ impl Walk {
                 self.network_step(&step);
             }
             Step::Report { which } => self.report(which),
+            Step::Gather { member, events } => self.group.gather(self.member(member), events),
             Step::Write { member } => {
                 self.group.write_one(self.member(member));
             }
@@ -424,6 +430,7 @@ impl Walk {
         while !self.reports.is_empty() {
             self.report(0);
         }
+        self.group.drain_all();
         for id in self.group.ids() {
             self.restart(id);
         }

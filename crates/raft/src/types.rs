@@ -3,8 +3,8 @@
 use std::fmt;
 
 /// A member of the group. Unique for ever: a member that loses its disk has to be removed, and
-/// returns under a new id. (Its old id would do only if no message of its earlier life could still
-/// arrive anywhere.)
+/// returns under a new id. Its old one stands for votes and entries that it has forgotten: whoever
+/// has not heard of its removal may still count on them, and so may messages of its earlier life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 

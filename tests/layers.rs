@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("checker", &["history"]),
     ("member", &["proto", "raft", "wal", "mvcc"]),
     ("models", &[]),
-    ("sim", &["member", "mvcc", "raft", "wal", "history", "checker"]),
+    ("sim", &["member", "mvcc", "raft", "wal", "proto", "history", "checker"]),
     ("cli", &["checker", "history", "models", "sim"]),
 ];
 

@@ -141,9 +141,9 @@ fn walk(setting: &Setting, steps: Vec<Step>) -> Marks {
     walk.marks()
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long to look is the caller's choice")]
+/// How long to look is said when the tests are built.
 fn walks() -> u32 {
-    let wanted = std::env::var("QUORATE_RAFT_WALKS").ok();
+    let wanted = option_env!("QUORATE_RAFT_WALKS");
     wanted.map_or(WALKS, |number| number.parse().expect("QUORATE_RAFT_WALKS is a number"))
 }
 

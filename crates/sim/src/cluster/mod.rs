@@ -66,8 +66,6 @@ pub(crate) struct Cluster {
     committed: (LogIndex, Configuration),
     /// The member nodes whose machine was replaced: they no longer found anything.
     replaced: Vec<bool>,
-    /// The member whose machine the operator may replace, if it wants to.
-    replaceable: Option<NodeId>,
 }
 
 impl Cluster {
@@ -86,7 +84,6 @@ impl Cluster {
             operator_asks: None,
             committed: (LogIndex::ZERO, Configuration::of_voters(founders)),
             replaced: vec![false; members],
-            replaceable: None,
             schedule,
         }
     }
@@ -125,40 +122,6 @@ impl Cluster {
 
     pub(crate) fn into_history(self) -> History {
         self.recorder.into_history()
-    }
-
-    /// Whether a member that has left may forget everything and keep its name.
-    ///
-    /// Consensus rests on every voter's memory, so names are not used again as a rule. A leader of
-    /// the past who does not know yet that the member has left could be elected with the vote that
-    /// it then gives once more: unless those who do not know are, even with it, no quorum of what
-    /// any of them takes for the group.
-    fn may_be_replaced(&self, node: NodeId, view: &View<'_, Cluster>) -> bool {
-        let (since, committed) = &self.committed;
-        if committed.is_joint() || committed.contains(to_raft_id(node)) {
-            return false;
-        }
-        let mut behind = Vec::new();
-        for other in (0..self.members() as u32).map(NodeId).filter(|other| *other != node) {
-            // Of those who are down nobody knows.
-            let Some(ClusterNode::Member(other)) = view.node(other) else { return false };
-            if other.member.applied() < *since {
-                behind.push(other);
-            }
-        }
-        let is_behind = |voter| {
-            voter == to_raft_id(node) || behind.iter().any(|other| other.member.view().id == voter)
-        };
-        behind.iter().all(|other| {
-            let view = other.member.view();
-            let applied = other.member.applied();
-            let later = view.membership.changes(applied.next(), view.log.last_index());
-            let mut indexes = std::iter::once(applied).chain(later.map(|(index, _)| index));
-            indexes.all(|index| {
-                let (_, group) = view.membership.at(index);
-                !group.is_voter(view.id) || !group.has_quorum(is_behind)
-            })
-        })
     }
 
     /// Notes the configuration that a member takes for committed, if it is a newer one.
@@ -231,7 +194,6 @@ impl System for Cluster {
                 let may_replace = |node| self.invariants.may_replace(node);
                 let mut around = Surroundings {
                     committed: &self.committed.1,
-                    replaceable: self.replaceable,
                     may_replace: &may_replace,
                     recorder: &mut self.recorder,
                 };
@@ -245,10 +207,6 @@ impl System for Cluster {
 
     fn observe(&mut self, step: &Step, view: &View<'_, Cluster>) -> Result<(), Violation> {
         if !self.is_member(step.node) {
-            if let Some(ClusterNode::Operator(operator)) = view.node(step.node) {
-                let wanted = operator.wants_to_replace();
-                self.replaceable = wanted.filter(|node| self.may_be_replaced(*node, view));
-            }
             return Ok(());
         }
         if step.cause == Cause::Replaced {

@@ -233,8 +233,7 @@ impl<M: Clone> Core<M> {
     /// Whether a message that arrives is dropped, because its receiver is down or its link blocked.
     pub(crate) fn drops(&mut self, envelope: &Envelope<M>) -> bool {
         let (from, to) = (envelope.from, envelope.to);
-        let gone = envelope.number < self.link(from, to).lost_below;
-        let why = if gone || !self.processes[to.index()].running {
+        let why = if !self.processes[to.index()].running {
             Count::MessageToDownNode
         } else if self.link(from, to).is_blocked() {
             self.feel(|fault| fault.blocks(from, to));

@@ -80,8 +80,8 @@ impl<'a, M: Clone> Io<'a, M> {
     }
 
     /// Has a machine replaced, as an operator does it: right after this step the node's process is
-    /// gone, and with it the disk and what is under way to it; after `takes` it starts on a machine
-    /// with an empty disk. The clock runs on, and what the process sent arrives. This is no fault, and healing the node does not prevent it.
+    /// gone, and with it the disk; after `takes` it starts on a machine with an empty one. The clock
+    /// runs on. This is no fault, and healing the node does not prevent it.
     ///
     /// # Panics
     /// When there is no such node, or its machine is being replaced already.

@@ -198,8 +198,6 @@ pub(crate) struct Link {
     pub(crate) arrived: u64,
     /// What slow links add to each message's delay.
     pub(crate) extra: Nanos,
-    /// Messages below this number were sent to a machine that is no longer there.
-    pub(crate) lost_below: u64,
     /// How many active faults block it.
     pub(crate) blocks: u32,
     /// Healed for good: faults no longer touch it.

@@ -191,10 +191,6 @@ impl<S: System> World<S> {
         if let Some(disk) = &mut self.core.processes[node.index()].disk {
             disk.replace();
         }
-        for from in (0..self.nodes.len() as u32).map(NodeId) {
-            let link = self.core.link_mut(from, node);
-            link.lost_below = link.sent;
-        }
         self.core.counters.one(Count::MachineReplaced);
         let ready = self.core.now.saturating_add(takes);
         self.core.queue.push(ready, Event::Replaced { node });

@@ -337,7 +337,7 @@ impl Books {
     }
 
     /// The group in force at a member, and those before it that a truncation could bring back.
-    fn possible_groups(&self, page: &Page) -> impl Iterator<Item = Group> {
+    pub(crate) fn possible_groups(&self, page: &Page) -> impl Iterator<Item = Group> {
         let commit = if page.running { page.state.commit } else { page.durable_hard.commit };
         let from = (commit.0.saturating_sub(1) as usize).min(page.present().len());
         page.present()[from..].iter().map(|slot| self.groups.get(slot.group).group)

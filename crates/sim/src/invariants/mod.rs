@@ -224,6 +224,7 @@ impl Invariants {
         }
         if step.cause == Cause::Replaced {
             self.monotonic_term_and_vote.forget(&self.books, member)?;
+            self.monotonic_match.forget(member);
             self.revision_monotonic.forget(member);
             self.books.replace(member);
             return self.check_who_is_left();

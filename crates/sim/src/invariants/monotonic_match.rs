@@ -62,6 +62,13 @@ impl MonotonicMatch {
         Ok(())
     }
 
+    /// The member's machine was replaced: whatever was known of its disk is no longer true.
+    pub(super) fn forget(&mut self, member: usize) {
+        for seen in &mut self.matched {
+            seen[member] = (Term(0), LogIndex::ZERO);
+        }
+    }
+
     /// Whoever no longer belongs to the group begins anew when it returns: with another disk,
     /// perhaps.
     fn forget_others(&mut self, change: &Change<'_>) {

@@ -31,10 +31,13 @@ impl NoDisjointQuorums {
         }
         self.electable.clear();
         for (member, page) in books.pages.iter().enumerate() {
-            let group = books.group(member);
-            if !group.electorate().contains(member) {
+            // Who votes by what may still be taken back stands for election, too, though its own
+            // vote may not count (dissertation 4.2.2).
+            let mut groups = books.possible_groups(page);
+            if !groups.any(|group| group.electorate().contains(member)) {
                 continue;
             }
+            let group = books.group(member);
             let willing = books.willing(page);
             if group.has_quorum(willing) {
                 self.electable.push(Candidate { member, group, willing });

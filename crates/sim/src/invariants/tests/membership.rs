@@ -207,7 +207,12 @@ fn monotonic_match_begins_anew_with_a_member_that_was_away() {
     books.replace(2);
     let anew = invariant.check(&leads(&books, &[(1, 2), (2, 0)]).change(), &books);
     assert_eq!(anew, Ok(()), "its match went back, as its disk did");
-    let kept = invariant.check(&leads(&books, &[(1, 2), (2, 2)]).change(), &books);
+    let with_both = leads(&books, &[(1, 2), (2, 2)]);
+    let kept = invariant.check(&with_both.change(), &books);
     let name = super::super::monotonic_match::NAME;
     assert_reports(kept, name, "counts on n2 up to 2, which is not on its disk");
+    assert_eq!(invariant.check(&with_both.change(), &books), Ok(()), "it was reported");
+    invariant.forget(2);
+    let never_dropped = invariant.check(&with_both.change(), &books);
+    assert_reports(never_dropped, name, "counts on n2 up to 2, which is not on its disk");
 }

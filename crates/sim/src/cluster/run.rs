@@ -28,9 +28,6 @@ const LOOK_EVERY: Nanos = Nanos::from_millis(50);
 /// How long the liveness phase lasts at least, so that the schedule's clients go on in it.
 const LIVE_AT_LEAST: Nanos = Nanos::from_millis(1_500);
 
-/// By how much longer the checker searches in a history that it could not decide at first.
-const UNDECIDED_FACTOR: u64 = 30;
-
 /// What to keep of a run besides its verdict.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunOptions {
@@ -354,13 +351,7 @@ fn final_check(world: &World<Cluster>) -> Option<Failure> {
 
 /// Judges the clients' history.
 fn judge(outcome: &Outcome) -> Option<Failure> {
-    let mut options = CheckOptions::default();
-    let mut report = quorate_checker::check(&outcome.history, &options);
-    if matches!(report.verdict, Verdict::Unknown { .. }) {
-        // One history in some thousands needs a longer search than all the others.
-        options.steps *= UNDECIDED_FACTOR;
-        report = quorate_checker::check(&outcome.history, &options);
-    }
+    let report = quorate_checker::check(&outcome.history, &CheckOptions::default());
     let (kind, violation, message) = match report.verdict {
         Verdict::Valid => return None,
         Verdict::Invalid(finding) => {

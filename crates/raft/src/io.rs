@@ -53,6 +53,12 @@ impl Io {
         id
     }
 
+    /// The latest write, `id`, was not begun and never will be.
+    pub(crate) fn take_back(&mut self, id: IoId) {
+        let latest = self.pending.pop_back();
+        assert!(latest.is_some_and(|write| write.id == id), "{id:?} is not the latest write");
+    }
+
     /// A write and all before it are durable. Says whether that was news.
     ///
     /// # Panics

@@ -54,7 +54,10 @@
 //!
 //! # The driver's contract
 //! 1. After [`Raft::handle`], drain [`Raft::poll`]. Events that are there together may be handled
-//!    together before: what they lead to is then written, sent and answered together.
+//!    together before: what they lead to is then written, sent and answered together. An effect
+//!    names only entries that the log has when it is handed out; a later message of the same
+//!    events may have replaced what an earlier one brought. A timer that one of the events sets
+//!    anew has not fired, and its event is passed over.
 //! 2. Carry out [`Effect::Persist`] in the order given, and report each with
 //!    [`Event::Persisted`] once it is durable. They may be written together (group commit). What
 //!    a crash leaves of them is a prefix: within one write the snapshot, then the entries in
@@ -63,8 +66,7 @@
 //!    whose write is lost in a crash is never sent.
 //! 4. Deliver messages at most with the damage that a network does: loss, duplication, delay and
 //!    reordering, never forgery. A message that brings entries or a snapshot comes with their
-//!    payloads. Where events are handled together, an effect may name entries that the log has
-//!    already replaced: look payloads up by index *and* term.
+//!    payloads.
 //! 5. Report what became of a snapshot that was sent ([`Event::SnapshotReport`]), at the latest
 //!    after a while: until then its follower is sent nothing else.
 //! 6. Give a member that lost its disk a new id ([`NodeId`]).

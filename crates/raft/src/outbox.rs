@@ -1,12 +1,16 @@
 //! Effects on their way out, in the order in which a driver should begin them: what it has to
 //! note, writes, timers, messages, and last what may be applied.
+//!
+//! They may wait while further events are handled, so that what they name may change meanwhile. A
+//! driver looks entries up when it is handed their effects: so nothing here ever names entries
+//! that the log no longer has.
 
 use std::collections::VecDeque;
 
 use crate::configuration::Snapshot;
 use crate::io::{Io, Need};
-use crate::message::{Effect, EntryRange, Message, TimerKind};
-use crate::types::{HardState, IoId};
+use crate::message::{AppendOutcome, Body, Effect, EntryRange, Message, TimerKind};
+use crate::types::{HardState, IoId, LogIndex};
 
 /// What was not handed out yet. The common kinds are kept apart, since moving a few large values
 /// about is most of what a small step costs.
@@ -34,13 +38,14 @@ pub(crate) struct Write {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Outgoing {
     message: Message,
+    need: Need,
     wait: Wait,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Wait {
-    /// For whatever makes this durable.
-    Need(Need),
+    /// For whatever will make durable what it needs.
+    Unknown,
     /// For this write.
     Write(IoId),
     /// For nothing.
@@ -63,7 +68,7 @@ impl Outbox {
     }
 
     pub(crate) fn send(&mut self, message: Message, need: Need) {
-        self.messages.push_back(Outgoing { message, wait: Wait::Need(need) });
+        self.messages.push_back(Outgoing { message, need, wait: Wait::Unknown });
     }
 
     /// Entries to apply, right after those before.
@@ -80,18 +85,44 @@ impl Outbox {
         self.others.push_back(Effect::Restore(Box::new(snapshot.clone())));
     }
 
-    /// Whether there are messages that do not know yet which write they wait for.
-    pub(crate) fn has_unaddressed(&self) -> bool {
-        self.addressed < self.messages.len()
+    /// Whether a timer is about to be set, of which the driver does not know yet.
+    pub(crate) fn sets_timer(&self, timer: TimerKind) -> bool {
+        self.timers[timer as usize]
+    }
+
+    /// The writes that were not handed out, the latest first. They are not made; the messages
+    /// that waited for them wait for whatever comes in their place.
+    pub(crate) fn take_back_writes(&mut self) -> impl Iterator<Item = Write> + use<> {
+        let writes = std::mem::take(&mut self.writes);
+        if !writes.is_empty() {
+            self.addressed = 0;
+            for outgoing in &mut self.messages {
+                outgoing.wait = Wait::Unknown;
+            }
+        }
+        writes.into_iter().rev()
+    }
+
+    /// The log no longer has what it had after `last`: nothing of that is sent, nor acknowledged.
+    pub(crate) fn forget_entries_after(&mut self, last: LogIndex) {
+        assert!(self.writes.is_empty(), "writes of what is forgotten were taken back");
+        let addressed = self.messages.len().min(self.addressed);
+        let stays = |outgoing: &Outgoing| last_named(&outgoing.message.body) <= last;
+        let gone = self.messages.range(..addressed).filter(|outgoing| !stays(outgoing)).count();
+        self.addressed -= gone;
+        self.messages.retain(stays);
+    }
+
+    /// What may be applied and was not handed out, which it then is not.
+    pub(crate) fn take_back_commit(&mut self) -> Option<EntryRange> {
+        self.commit.take()
     }
 
     /// All that the messages rest on has been written or is being written: now they know.
     pub(crate) fn address(&mut self, io: &Io) {
         for outgoing in self.messages.range_mut(self.addressed..) {
-            if let Wait::Need(need) = outgoing.wait {
-                let awaited = io.awaited(outgoing.message.term, need);
-                outgoing.wait = awaited.map_or(Wait::Nothing, Wait::Write);
-            }
+            let awaited = io.awaited(outgoing.message.term, outgoing.need);
+            outgoing.wait = awaited.map_or(Wait::Nothing, Wait::Write);
         }
         self.addressed = self.messages.len();
     }
@@ -108,15 +139,26 @@ impl Outbox {
                 return Some(Effect::SetTimer(timer));
             }
         }
-        if let Some(Outgoing { message, wait }) = self.messages.pop_front() {
+        if let Some(Outgoing { message, wait, .. }) = self.messages.pop_front() {
             self.addressed -= 1;
             let after = match wait {
                 Wait::Write(id) => Some(id),
                 Wait::Nothing => None,
-                Wait::Need(_) => unreachable!("messages are addressed before they are handed out"),
+                Wait::Unknown => unreachable!("messages are addressed before they are handed out"),
             };
             return Some(Effect::Send { message, after });
         }
         self.commit.take().map(Effect::Commit)
+    }
+}
+
+/// The last entry that a message brings or acknowledges.
+fn last_named(body: &Body) -> LogIndex {
+    match body {
+        Body::Append { previous_index, entries, .. } if !entries.is_empty() => {
+            LogIndex(previous_index.0 + entries.len() as u64)
+        }
+        Body::AppendReply(AppendOutcome::Accepted { matched }) => *matched,
+        _ => LogIndex::ZERO,
     }
 }

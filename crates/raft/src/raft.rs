@@ -280,7 +280,8 @@ impl Raft {
         if raft.log.last_term() > raft.term {
             raft.enter_term(raft.log.last_term());
         }
-        raft.reset_election_timer();
+        // Not as a reset: it may fire before the driver has looked for effects.
+        raft.effect(Effect::SetTimer(TimerKind::Election));
         raft.handled = true;
         Ok(raft)
     }
@@ -288,6 +289,10 @@ impl Raft {
     /// Takes one event in. Its effects wait in [`Raft::poll`].
     pub fn handle(&mut self, event: Event) {
         match event {
+            // It fired before the driver could know that it starts anew. To a follower that has
+            // heard its leader just now it would say that nobody leads, and so break a promise on
+            // which that leader's lease rests.
+            Event::Timer(timer) if self.outbox.sets_timer(timer) => {}
             Event::Message(message) => self.handle_message(message),
             Event::Propose { sizes } => self.handle_propose(&sizes),
             Event::ProposeChange { change, size } => self.handle_propose_change(change, size),
@@ -416,13 +421,6 @@ impl Raft {
         }
     }
 
-    /// Messages rest on the state that they were sent from, which is about to be left.
-    fn flush_messages(&mut self) {
-        if self.outbox.has_unaddressed() {
-            self.flush();
-        }
-    }
-
     /// All that has changed is written at once, then what rests on it is sent.
     fn flush(&mut self) {
         self.handled = false;
@@ -471,7 +469,10 @@ impl Raft {
     /// Takes part in a new term, as a follower that has not voted (§5.1).
     pub(crate) fn enter_term(&mut self, term: Term) {
         assert!(term > self.term, "terms never go back: {term} after {}", self.term);
-        self.flush_messages();
+        // What a leader has for its followers is of the term that it leaves.
+        if std::mem::take(&mut self.pending.followers) {
+            self.update_followers();
+        }
         self.term = term;
         self.vote = None;
         self.pending.hard_state = true;
@@ -503,7 +504,8 @@ impl Raft {
     /// If that would remove a committed entry (CommittedAppendOnly).
     pub(crate) fn truncate_log_after(&mut self, last: LogIndex) {
         assert!(last >= self.commit, "entry {} is committed and must stay", self.commit);
-        self.flush_messages();
+        self.take_back_writes();
+        self.outbox.forget_entries_after(last);
         if let Some(first) = &mut self.pending.first_new_entry {
             *first = last.next().min(*first);
         }
@@ -512,10 +514,28 @@ impl Raft {
         self.io.truncated_after(last);
     }
 
+    /// What was to be written, and was not handed out, is written with what follows: a write that
+    /// names entries which are about to go could not be made.
+    fn take_back_writes(&mut self) {
+        for write in self.outbox.take_back_writes() {
+            self.io.take_back(write.id);
+            self.pending.hard_state |= write.hard_state.is_some();
+            self.pending.snapshot |= write.snapshot.is_some();
+            if let Some(range) = write.entries {
+                let first = self.pending.first_new_entry.get_or_insert(range.first);
+                *first = range.first.min(*first);
+            }
+        }
+    }
+
     /// The log is replaced by a snapshot, which is committed.
     pub(crate) fn replace_log(&mut self, snapshot: Snapshot) {
         assert!(snapshot.index > self.commit, "what is committed here is not replaced");
-        self.flush_messages();
+        self.take_back_writes();
+        self.outbox.forget_entries_after(LogIndex::ZERO);
+        if let Some(range) = self.outbox.take_back_commit() {
+            self.applying = range.first.previous();
+        }
         self.pending.first_new_entry = None;
         self.io.truncated_after(self.commit);
         self.log = Log::after(snapshot.index, snapshot.term);

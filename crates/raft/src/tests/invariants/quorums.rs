@@ -21,7 +21,7 @@ impl Invariants {
             group.ids().into_iter().map(|id| self.elector(group, id)).collect();
         for (position, one) in electors.iter().enumerate() {
             self.check_committed_is_held(group, one.id);
-            check_candidate(group, one.id);
+            check_candidate(group, &electors, one);
             for other in &electors[..position] {
                 if one.configuration != other.configuration {
                     check_overlap(&electors, one, other);
@@ -77,15 +77,17 @@ impl Invariants {
 }
 
 /// 15 CandidateTermNotInLog: no log has an entry of a term that a candidate could still win.
-fn check_candidate(group: &Group, id: NodeId) {
+fn check_candidate(group: &Group, electors: &[Elector], candidate: &Elector) {
+    let id = candidate.id;
     if !group.is_up(id) || group.view(id).role != Role::Candidate {
         return;
     }
     let view = group.view(id);
     let may_grant = |voter: NodeId| {
         let durable = group.node(voter).disk.hard_state;
-        durable.term < view.term
-            || (durable.term == view.term && durable.vote.is_none_or(|vote| vote == id))
+        let up_to_date = candidate.last >= electors[voter.0 as usize - 1].durable_last;
+        durable.term < view.term && up_to_date
+            || durable.term == view.term && durable.vote.map_or(up_to_date, |vote| vote == id)
     };
     if !view.configuration.has_quorum(may_grant) {
         return;

@@ -20,9 +20,8 @@ pub(crate) struct Outbox {
     others: VecDeque<Effect>,
     writes: VecDeque<Write>,
     timers: [bool; 3],
-    messages: VecDeque<Outgoing>,
-    /// How many of the messages know which write they wait for.
-    addressed: usize,
+    /// With what each rests on. Which write that comes to is found out when it is handed out.
+    messages: VecDeque<(Message, Need)>,
     commit: Option<EntryRange>,
 }
 
@@ -33,23 +32,6 @@ pub(crate) struct Write {
     pub(crate) snapshot: Option<Box<Snapshot>>,
     pub(crate) entries: Option<EntryRange>,
     pub(crate) hard_state: Option<HardState>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Outgoing {
-    message: Message,
-    need: Need,
-    wait: Wait,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Wait {
-    /// For whatever will make durable what it needs.
-    Unknown,
-    /// For this write.
-    Write(IoId),
-    /// For nothing.
-    Nothing,
 }
 
 const TIMERS: [TimerKind; 3] = [TimerKind::Election, TimerKind::Jitter, TimerKind::Heartbeat];
@@ -68,7 +50,7 @@ impl Outbox {
     }
 
     pub(crate) fn send(&mut self, message: Message, need: Need) {
-        self.messages.push_back(Outgoing { message, need, wait: Wait::Unknown });
+        self.messages.push_back((message, need));
     }
 
     /// Entries to apply, right after those before.
@@ -90,27 +72,15 @@ impl Outbox {
         self.timers[timer as usize]
     }
 
-    /// The writes that were not handed out, the latest first. They are not made; the messages
-    /// that waited for them wait for whatever comes in their place.
+    /// The writes that were not handed out, the latest first. They are not made.
     pub(crate) fn take_back_writes(&mut self) -> impl Iterator<Item = Write> + use<> {
-        let writes = std::mem::take(&mut self.writes);
-        if !writes.is_empty() {
-            self.addressed = 0;
-            for outgoing in &mut self.messages {
-                outgoing.wait = Wait::Unknown;
-            }
-        }
-        writes.into_iter().rev()
+        std::mem::take(&mut self.writes).into_iter().rev()
     }
 
     /// The log no longer has what it had after `last`: nothing of that is sent, nor acknowledged.
     pub(crate) fn forget_entries_after(&mut self, last: LogIndex) {
         assert!(self.writes.is_empty(), "writes of what is forgotten were taken back");
-        let addressed = self.messages.len().min(self.addressed);
-        let stays = |outgoing: &Outgoing| last_named(&outgoing.message.body) <= last;
-        let gone = self.messages.range(..addressed).filter(|outgoing| !stays(outgoing)).count();
-        self.addressed -= gone;
-        self.messages.retain(stays);
+        self.messages.retain(|(message, _)| last_named(&message.body) <= last);
     }
 
     /// What may be applied and was not handed out, which it then is not.
@@ -118,16 +88,8 @@ impl Outbox {
         self.commit.take()
     }
 
-    /// All that the messages rest on has been written or is being written: now they know.
-    pub(crate) fn address(&mut self, io: &Io) {
-        for outgoing in self.messages.range_mut(self.addressed..) {
-            let awaited = io.awaited(outgoing.message.term, outgoing.need);
-            outgoing.wait = awaited.map_or(Wait::Nothing, Wait::Write);
-        }
-        self.addressed = self.messages.len();
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<Effect> {
+    /// `io` knows of all writes that were handed out or wait here.
+    pub(crate) fn pop(&mut self, io: &Io) -> Option<Effect> {
         if !self.others.is_empty() {
             return self.others.pop_front();
         }
@@ -139,13 +101,8 @@ impl Outbox {
                 return Some(Effect::SetTimer(timer));
             }
         }
-        if let Some(Outgoing { message, wait, .. }) = self.messages.pop_front() {
-            self.addressed -= 1;
-            let after = match wait {
-                Wait::Write(id) => Some(id),
-                Wait::Nothing => None,
-                Wait::Unknown => unreachable!("messages are addressed before they are handed out"),
-            };
+        if let Some((message, need)) = self.messages.pop_front() {
+            let after = io.awaited(message.term, need);
             return Some(Effect::Send { message, after });
         }
         self.commit.take().map(Effect::Commit)

@@ -320,7 +320,7 @@ impl Raft {
         if self.handled {
             self.flush();
         }
-        self.outbox.pop()
+        self.outbox.pop(&self.io)
     }
 
     /// The member's state, for invariants, model checkers and traces.
@@ -428,7 +428,6 @@ impl Raft {
             self.update_followers();
         }
         self.write();
-        self.outbox.address(&self.io);
         self.hand_out_committed();
     }
 

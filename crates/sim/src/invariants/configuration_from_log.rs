@@ -2,15 +2,38 @@
 //! the snapshot's if the log has none (§6). So it changes back when the log is truncated, and is
 //! what it was after a restart.
 
-use quorate_raft::LogIndex;
+use quorate_raft::{Configuration, LogIndex};
 
-use super::books::{Books, Change};
+use super::books::{Books, Change, GroupId};
 use super::group::Group;
 use super::{Violation, ensure};
 
 pub(super) const NAME: &str = "ConfigurationFromLog";
 
-pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation> {
+/// What each member went by when it was last looked at, and what its log said.
+#[derive(Debug)]
+pub(crate) struct ConfigurationFromLog {
+    found_right: Vec<(Configuration, GroupId)>,
+}
+
+impl ConfigurationFromLog {
+    pub(super) fn new(members: usize) -> ConfigurationFromLog {
+        ConfigurationFromLog { found_right: vec![Default::default(); members] }
+    }
+
+    pub(super) fn check(&mut self, change: &Change<'_>, books: &Books) -> Result<(), Violation> {
+        let found_right = &mut self.found_right[change.member];
+        // In most steps neither has changed, and to see that is cheaper than to compare them.
+        if found_right.1 == change.group && found_right.0 == *change.configuration {
+            return Ok(());
+        }
+        compare(change, books)?;
+        *found_right = (change.configuration.clone(), change.group);
+        Ok(())
+    }
+}
+
+fn compare(change: &Change<'_>, books: &Books) -> Result<(), Violation> {
     let (claimed, in_force) = (Group::of(change.configuration), books.groups.get(change.group));
     ensure(claimed == in_force.group, NAME, || {
         format!(

@@ -169,6 +169,7 @@ pub(crate) struct Invariants {
     leader_completeness: leader_completeness::LeaderCompleteness,
     monotonic_term_and_vote: monotonic_term_and_vote::MonotonicTermAndVote,
     monotonic_match: monotonic_match::MonotonicMatch,
+    configuration_from_log: configuration_from_log::ConfigurationFromLog,
     no_disjoint_quorums: no_disjoint_quorums::NoDisjointQuorums,
     lease_exclusion: lease_exclusion::LeaseExclusion,
     stores_agree: stores_agree::StoresAgree,
@@ -184,6 +185,7 @@ impl Invariants {
             leader_completeness: leader_completeness::LeaderCompleteness::default(),
             monotonic_term_and_vote: monotonic_term_and_vote::MonotonicTermAndVote::new(members),
             monotonic_match: monotonic_match::MonotonicMatch::new(members),
+            configuration_from_log: configuration_from_log::ConfigurationFromLog::new(members),
             no_disjoint_quorums: no_disjoint_quorums::NoDisjointQuorums::default(),
             lease_exclusion: lease_exclusion::LeaseExclusion::default(),
             stores_agree: stores_agree::StoresAgree::default(),
@@ -282,7 +284,7 @@ impl Invariants {
             committed_is_durable::check(change, books)?;
             self.leader_completeness.note_commit(change);
         }
-        configuration_from_log::check(change, books)?;
+        self.configuration_from_log.check(change, books)?;
         one_pending_configuration::check(change, books)?;
         snapshot_consistent::check(change, books)?;
         if change.booted || change.truncated() {

@@ -2,10 +2,11 @@
 
 use quorate_raft::{LogIndex, Progress, Role, Term};
 
+use super::super::configuration_from_log::{self, ConfigurationFromLog};
 use super::super::monotonic_match::MonotonicMatch;
 use super::super::monotonic_term_and_vote::{self, MonotonicTermAndVote};
 use super::super::no_disjoint_quorums::{self, NoDisjointQuorums};
-use super::super::{committed_is_durable, configuration_from_log, one_pending_configuration};
+use super::super::{committed_is_durable, one_pending_configuration};
 use super::*;
 
 /// Two majorities have to agree.
@@ -16,10 +17,11 @@ fn joint(incoming: &[u32], outgoing: &[u32]) -> Configuration {
 #[test]
 fn configuration_from_log_reports_a_group_that_the_log_does_not_say() {
     let mut books = books(&[&[1, 1], &[1], &[1]]);
-    let goes_by = |books: &Books, nodes: &[u32]| {
+    let mut invariant = ConfigurationFromLog::new(3);
+    let mut goes_by = |books: &Books, nodes: &[u32]| {
         let mut made = Made::idle(books, 0);
         made.configuration = voters(nodes);
-        configuration_from_log::check(&made.change(), books)
+        invariant.check(&made.change(), books)
     };
     assert_eq!(goes_by(&books, &[0, 1, 2]), Ok(()));
     change_group(&mut books, 0, 1, &voters(&[0, 1]));

@@ -130,6 +130,7 @@ impl Io {
 mod tests {
     use super::*;
     use crate::types::NodeId;
+    use proptest::prelude::*;
 
     fn hard_state(term: u64, vote: Option<u64>) -> HardState {
         HardState { term: Term(term), vote: vote.map(NodeId), commit: LogIndex::ZERO }
@@ -166,5 +167,121 @@ mod tests {
         let mut io = Io::restored(hard_state(1, None), LogIndex(9));
         io.truncated_after(LogIndex(4));
         assert_eq!(io.index(), LogIndex(4));
+    }
+
+    /// The twin keeps what is on the disk after each write, as names of entries of which no two
+    /// are the same.
+    #[derive(Default)]
+    struct Naive {
+        next_name: u64,
+        /// The log in memory.
+        log: Vec<u64>,
+        hard_state: HardState,
+        /// What the disk holds at first, and after each write; the first so many are done.
+        disks: Vec<(IoId, HardState, Vec<u64>)>,
+        done: usize,
+    }
+
+    impl Naive {
+        fn equal_up_to(&self, on_disk: &[u64]) -> u64 {
+            self.log.iter().zip(on_disk).take_while(|(entry, other)| entry == other).count() as u64
+        }
+
+        /// Whether a disk holds what a message rests on.
+        fn holds(&self, disk: usize, term: Term, need: Need) -> bool {
+            let (_, hard_state, log) = &self.disks[disk];
+            let voted = hard_state.term == term && hard_state.vote.is_some();
+            match need {
+                Need::Term => hard_state.term >= term,
+                Need::Vote => hard_state.term > term || voted,
+                Need::Log(last) => hard_state.term >= term && self.equal_up_to(log) >= last.0,
+            }
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Append { count: u64 },
+        Truncate { by: u64 },
+        EnterTerm,
+        Vote,
+        Write,
+        Done { writes: usize },
+        TakeBack,
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => (1u64..4).prop_map(|count| Step::Append { count }),
+            2 => (1u64..5).prop_map(|by| Step::Truncate { by }),
+            1 => Just(Step::EnterTerm),
+            1 => Just(Step::Vote),
+            5 => Just(Step::Write),
+            3 => (1usize..3).prop_map(|writes| Step::Done { writes }),
+            1 => Just(Step::TakeBack),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_message_waits_for_is_the_first_write_that_makes_it_true(
+            steps in prop::collection::vec(any_step(), 0..40), first_entries in 0u64..4,
+        ) {
+            let mut io = Io::restored(HardState::default(), LogIndex(first_entries));
+            let mut naive = Naive { log: (0..first_entries).collect(), ..Naive::default() };
+            naive.next_name = first_entries;
+            let none = IoId { sequence: 0, term: Term(0), index: LogIndex::ZERO };
+            naive.disks.push((none, naive.hard_state, naive.log.clone()));
+            for step in steps {
+                match step {
+                    Step::Append { count } => {
+                        naive.log.extend(naive.next_name..naive.next_name + count);
+                        naive.next_name += count;
+                    }
+                    Step::Truncate { by } => {
+                        let keep = naive.log.len().saturating_sub(by as usize);
+                        naive.log.truncate(keep);
+                        io.truncated_after(LogIndex(keep as u64));
+                    }
+                    Step::EnterTerm => {
+                        naive.hard_state.term = naive.hard_state.term.next();
+                        naive.hard_state.vote = None;
+                    }
+                    Step::Vote => naive.hard_state.vote = Some(NodeId(1)),
+                    Step::Write => {
+                        let id = io.issue(naive.hard_state, LogIndex(naive.log.len() as u64));
+                        naive.disks.push((id, naive.hard_state, naive.log.clone()));
+                    }
+                    Step::Done { writes } => {
+                        let done = (naive.done + writes).min(naive.disks.len() - 1);
+                        if done > naive.done {
+                            prop_assert!(io.persisted(naive.disks[done].0));
+                        }
+                        naive.done = done;
+                    }
+                    Step::TakeBack if naive.disks.len() > naive.done + 1 => {
+                        let (id, ..) = naive.disks.pop().expect("there is one");
+                        io.take_back(id);
+                    }
+                    Step::TakeBack => {}
+                }
+                let (_, hard_state, on_disk) = &naive.disks[naive.done];
+                prop_assert_eq!(io.hard_state(), *hard_state);
+                prop_assert_eq!(io.index().0, naive.equal_up_to(on_disk));
+                let needs = [Need::Term, Need::Vote].into_iter();
+                let logs = (0..=naive.log.len() as u64).map(|last| Need::Log(LogIndex(last)));
+                for need in needs.chain(logs) {
+                    for term in 0..=naive.hard_state.term.0 {
+                        let term = Term(term);
+                        let first = (naive.done..naive.disks.len())
+                            .find(|&disk| naive.holds(disk, term, need));
+                        // What is not written yet is not asked for.
+                        let Some(first) = first else { continue };
+                        let expected = (first > naive.done).then(|| naive.disks[first].0);
+                        prop_assert_eq!(io.awaited(term, need), expected, "{:?} of {}", need, term);
+                    }
+                }
+            }
+        }
     }
 }

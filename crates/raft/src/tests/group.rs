@@ -292,6 +292,16 @@ impl Group {
         self.deliver(Message { from: leader, to: id, term, body: Body::TimeoutNow });
     }
 
+    /// This member stands for election as if it had been encouraged to.
+    pub(super) fn stand_by_itself(&mut self, id: NodeId) {
+        let campaign = self.view(id).term.next();
+        for from in self.ids().into_iter().filter(|&from| from != id) {
+            let term = self.view(id).term;
+            let body = Body::PreVoteReply { campaign, granted: true };
+            self.deliver(Message { from, to: id, term, body });
+        }
+    }
+
     pub(super) fn heartbeat(&mut self, id: NodeId) {
         self.fire(id, TimerKind::Heartbeat);
     }
@@ -317,8 +327,13 @@ impl Group {
     }
 
     /// The driver takes a snapshot of what it applied up to `index`, and forgets the log up to
-    /// `through`.
+    /// `through`. It has no effects left to carry out.
     pub(super) fn compact(&mut self, id: NodeId, index: u64, through: u64) {
+        self.node_mut(id).gathers = 0;
+        self.drain(id);
+        // Effects that wait may need what goes.
+        self.node_mut(id).gathers = 0;
+        self.drain(id);
         let (index, through) = (LogIndex(index), LogIndex(through));
         let log = self.raft(id).log();
         let term = log.term(index).expect("a snapshot is taken of what is still there");

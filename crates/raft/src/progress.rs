@@ -62,6 +62,11 @@ pub struct Progress {
     pub active: bool,
     /// The commit index that it was told, if that message arrived.
     pub told: LogIndex,
+    /// Since its last answer to a heartbeat, sending began anew because of a refusal. On a network
+    /// that reorders, a follower refuses most of a burst of messages: if each refusal brought
+    /// another burst, messages would multiply (the simulator saw a million of them for a new member
+    /// that lacked 300 entries).
+    pub began_anew: bool,
 }
 
 impl Inflight {
@@ -120,6 +125,7 @@ impl Progress {
             // It is given until the next look to answer.
             active: true,
             told: LogIndex::ZERO,
+            began_anew: false,
         }
     }
 
@@ -176,9 +182,11 @@ impl Progress {
     pub fn rejected(&mut self, previous: LogIndex, agreement: LogIndex) -> bool {
         match self.state {
             ProgressState::Replicate { .. } => {
-                if previous <= self.matched {
+                // What more was lost is sent after the next heartbeat's answer.
+                if previous <= self.matched || self.began_anew {
                     return false;
                 }
+                self.began_anew = true;
                 self.next = self.matched.next();
             }
             ProgressState::Probe { .. } => {
@@ -195,6 +203,7 @@ impl Progress {
 
     /// An answer to a heartbeat shows that the way is open: whatever was lost may be sent again.
     pub fn heard(&mut self, window: Window) {
+        self.began_anew = false;
         match &mut self.state {
             ProgressState::Probe { waiting } => *waiting = false,
             ProgressState::Replicate { inflight } => {

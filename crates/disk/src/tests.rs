@@ -197,7 +197,8 @@ fn a_member_starts_from_its_newest_snapshot_and_what_the_log_has_behind_it() {
             wal.release_to(index);
             ops.extend(wal.take_ops());
             DiskOp::execute_all(&ops, &mut disk_now).expect("a healthy disk");
-            let ops = snap::remove_ops(&disk_now, &snap_dir, 1).expect("a healthy disk");
+            let newest = SnapshotId { term: 1, index };
+            let ops = snap::remove_ops(&disk_now, &snap_dir, newest, 1).expect("a healthy disk");
             DiskOp::execute_all(&ops, &mut disk_now).expect("a healthy disk");
         }
     }

@@ -144,7 +144,7 @@ impl Member {
             state = Some((State { snapshot, data }, store));
         }
         let recovered = contents.open(disk, start, config.wal)?;
-        DiskOp::execute_all(&snap::remove_ops(disk, &snapshots, 2)?, disk)?;
+        DiskOp::execute_all(&snap::remove_ops(disk, &snapshots, start, 2)?, disk)?;
         let Recovered { wal, hard_state, entries, repaired, .. } = recovered;
         let untouched = hard_state == raftpb::HardState::default() && entries.is_empty();
         if untouched && state.is_none() {

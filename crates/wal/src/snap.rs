@@ -151,18 +151,28 @@ pub fn load_newest(
     Ok(loaded)
 }
 
-/// What removes all snapshots but the newest `keep`, damaged ones counted; nothing if there are no
-/// more. For a member that has just made a newer one durable.
+/// What removes all snapshots before `newest` but the last of them, so many that `keep` stay with
+/// it, damaged ones counted; nothing if there are no more. For a member that has made `newest`
+/// durable, or has just started from it.
+///
+/// Newer ones stay: a crash may have left files that the log does not know of, and which are not to
+/// push out those that it needs.
 ///
 /// # Errors
 /// If the disk fails, or there is no such directory.
 ///
 /// # Panics
 /// If none is to be kept: the log without its beginning needs one.
-pub fn remove_ops(disk: &dyn Disk, dir: &DiskPath, keep: usize) -> Result<Vec<DiskOp>, DiskError> {
+pub fn remove_ops(
+    disk: &dyn Disk,
+    dir: &DiskPath,
+    newest: SnapshotId,
+    keep: usize,
+) -> Result<Vec<DiskOp>, DiskError> {
     assert!(keep > 0, "at least one snapshot is kept");
     let mut ops = Vec::new();
-    for (_, file) in newest_first(disk, dir)?.into_iter().skip(keep) {
+    let known = newest_first(disk, dir)?.into_iter().filter(|(id, _)| *id <= newest);
+    for (_, file) in known.skip(keep) {
         ops.push(DiskOp::Remove { file });
     }
     if !ops.is_empty() {

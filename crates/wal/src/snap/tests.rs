@@ -176,8 +176,9 @@ fn all_but_the_newest_are_removed() {
     for index in 1..=5 {
         save(&mut disk, &snapshot(index / 4 + 1, index, "state"));
     }
-    assert_eq!(remove_ops(&disk, &dir(), 5), Ok(vec![]));
-    let ops = remove_ops(&disk, &dir(), 2).expect("a healthy disk");
+    let newest = SnapshotId { term: 2, index: 5 };
+    assert_eq!(remove_ops(&disk, &dir(), newest, 5), Ok(vec![]));
+    let ops = remove_ops(&disk, &dir(), newest, 2).expect("a healthy disk");
     DiskOp::execute_all(&ops, &mut disk).expect("a healthy disk");
     let left = disk.list(&dir()).expect("the directory");
     let names: Vec<_> = left.iter().map(DiskPath::name).collect();
@@ -185,6 +186,21 @@ fn all_but_the_newest_are_removed() {
         names,
         ["0000000000000002-0000000000000004.snap", "0000000000000002-0000000000000005.snap", "db"]
     );
+}
+
+#[test]
+fn files_that_the_log_does_not_know_of_push_nothing_out() {
+    let mut disk = prepared();
+    for index in 1..=5 {
+        save(&mut disk, &snapshot(1, index, "state"));
+    }
+    // The log ends behind 3: the others were written shortly before two crashes.
+    let ops = remove_ops(&disk, &dir(), SnapshotId { term: 1, index: 3 }, 2);
+    DiskOp::execute_all(&ops.expect("a healthy disk"), &mut disk).expect("a healthy disk");
+    let left = disk.list(&dir()).expect("the directory");
+    let names: Vec<_> = left.iter().map(DiskPath::name).collect();
+    let name = |index| format!("0000000000000001-000000000000000{index}.snap");
+    assert_eq!(names, [2, 3, 4, 5].map(name));
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! How much is under way to a follower at once.
 
-use super::group::{Group, N1, N2, from, is_append, is_heartbeat, to};
-use crate::{Body, Inflight, Message, NodeId, Options, ProgressState};
+use super::group::{Group, N1, N2, N3, from, is_append, is_heartbeat, to};
+use crate::{Body, DropReason, Inflight, Message, NodeId, Options, ProgressState};
 
 fn sizes(message: &Message) -> Vec<u32> {
     match &message.body {
@@ -105,4 +105,65 @@ fn a_follower_that_lacks_nothing_is_left_alone() {
     group.deliver_where(is_heartbeat);
     group.deliver_where(from(N2));
     assert_eq!(group.network, []);
+}
+
+#[test]
+fn the_window_bounds_the_bytes_under_way() {
+    let options =
+        Options { max_entries_per_message: 1, max_inflight_bytes: 100, ..Options::default() };
+    let mut group = Group::with_leader(2, options);
+    for size in [60, 60, 60, 300, 1] {
+        group.propose(N1, &[size]);
+    }
+    assert_eq!(appends_to(&group, N2), [[60], [60]], "the second one fills the window");
+    group.network.truncate(1);
+    group.persist(N2);
+    group.deliver_where(to(N2));
+    group.persist(N2);
+    group.deliver_where(from(N2));
+    assert_eq!(appends_to(&group, N2), [[60]], "half of it is free again");
+    group.network.clear();
+    group.heartbeat(N1);
+    group.settle();
+    assert_eq!(group.node(N2).applied.len(), 6, "what is larger than the window passes alone");
+}
+
+#[test]
+fn too_much_that_is_not_committed_is_refused() {
+    let options = Options { max_uncommitted_bytes: 100, ..Options::default() };
+    let mut group = Group::with_leader(3, options);
+    let dropped = |group: &Group| group.node(N1).dropped_proposals.len();
+    group.propose(N1, &[500]);
+    assert_eq!(dropped(&group), 0, "anything, if nothing else waits");
+    group.propose(N1, &[1]);
+    assert_eq!(group.node(N1).dropped_proposals, [DropReason::TooMuchUncommitted]);
+    group.settle();
+    group.propose(N1, &[60, 40]);
+    assert_eq!(dropped(&group), 1, "exactly the limit");
+    group.propose(N1, &[1]);
+    assert_eq!(dropped(&group), 2);
+    group.settle();
+    let sizes: Vec<_> = group.node(N3).applied.iter().map(|entry| entry.size).collect();
+    assert_eq!(sizes, [0, 500, 60, 40], "all of a proposal or nothing");
+}
+
+#[test]
+fn a_new_leader_counts_what_its_predecessor_left_uncommitted() {
+    let options = Options { max_uncommitted_bytes: 100, ..Options::default() };
+    let mut group = Group::with_leader(3, options);
+    group.propose(N1, &[90]);
+    group.deliver_where(to(N2));
+    group.persist(N2);
+    group.network.clear();
+    group.crash(N1, 0);
+    group.campaign(N2);
+    group.persist(N2);
+    group.deliver_where(to(N3));
+    group.persist(N3);
+    group.deliver_where(to(N2));
+    group.propose(N2, &[20]);
+    assert_eq!(group.node(N2).dropped_proposals, [DropReason::TooMuchUncommitted]);
+    group.settle();
+    group.propose(N2, &[20]);
+    assert_eq!(group.node(N2).dropped_proposals.len(), 1);
 }

@@ -2,8 +2,9 @@
 
 use quorate_raft::{NodeId, Options};
 
-/// A reading of the member's clock, in nanoseconds from an arbitrary beginning. Deadlines are
-/// counted with it; nothing else depends on it. It may go back.
+/// A reading of the member's clock, in nanoseconds from an arbitrary beginning. Deadlines and
+/// leases are counted with it; nothing else depends on it. It may go back, which ends a lease. It
+/// has to count the time during which the machine is suspended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
 
@@ -24,11 +25,13 @@ impl Elapsed {
         Elapsed { reading, total: Time(0) }
     }
 
-    /// The time that has passed, given what the clock shows now.
-    pub(crate) fn at(&mut self, reading: Time) -> Time {
-        self.total.0 += reading.0.saturating_sub(self.reading.0);
+    /// The time that has passed, given what the clock shows now; as an error if the clock was set
+    /// back, so that it may have been more.
+    pub(crate) fn at(&mut self, reading: Time) -> Result<Time, Time> {
+        let passed = reading.0.checked_sub(self.reading.0);
         self.reading = reading;
-        self.total
+        self.total.0 += passed.unwrap_or(0);
+        if passed.is_some() { Ok(self.total) } else { Err(self.total) }
     }
 }
 

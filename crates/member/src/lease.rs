@@ -44,6 +44,12 @@ impl Lease {
         }
     }
 
+    /// The clock was set back: how long it is since any round began is not known.
+    pub(crate) fn forget(&mut self) {
+        self.begun.clear();
+        self.held = None;
+    }
+
     /// The round whose lease holds at `now`.
     pub(crate) fn at(&self, now: Time) -> Option<Round> {
         let (round, begun) = self.held?;

@@ -99,7 +99,19 @@ pub enum PeerMessage {
     },
 }
 
-/// The timers that a driver keeps for a member.
+impl PeerMessage {
+    /// The member that it is for.
+    #[must_use]
+    pub fn to(&self) -> NodeId {
+        match self {
+            PeerMessage::Raft { message, .. } => message.to,
+            PeerMessage::Propose { to, .. } => *to,
+        }
+    }
+}
+
+/// The timers that a driver keeps for a member. Setting one again replaces it, even if it has fired
+/// and [`Input::Timer`] was not handed in yet: leases rest on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// For [`TimerKind::Election`]: [`Config::election_timeout_ns`], never less.
@@ -193,8 +205,18 @@ impl Member {
         if self.halted {
             return;
         }
-        self.now = self.elapsed.at(now);
+        self.now = match self.elapsed.at(now) {
+            Ok(now) => now,
+            // Nobody knows how long it really was.
+            Err(now) => {
+                self.lease.forget();
+                now
+            }
+        };
         match input {
+            Input::Peer(message) if message.to() != self.config.id => {
+                // Its sender knows an earlier member at this address.
+            }
             Input::Peer(PeerMessage::Raft { message, payloads }) => {
                 self.step(Event::Message(message), &payloads);
             }
@@ -265,7 +287,7 @@ impl Member {
     #[must_use]
     pub fn holds_lease(&self, now: Time) -> bool {
         let view = self.raft.view();
-        let round = self.lease.at(self.elapsed.clone().at(now));
+        let round = self.elapsed.clone().at(now).ok().and_then(|now| self.lease.at(now));
         self.config.raft.lease_reads
             && view.role == Role::Leader
             && !view.lease_forfeited

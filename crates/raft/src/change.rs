@@ -96,7 +96,9 @@ impl Raft {
         };
         let has_all = |peer: &&Progress| peer.matched == last_index;
         let voters = leadership.progress.iter().filter(|peer| self.votes(peer.id));
-        if let Some(successor) = voters.filter(has_all).map(|peer| peer.id).next() {
+        // One that answers, if there is one.
+        let successor = voters.filter(has_all).min_by_key(|peer| !peer.active);
+        if let Some(successor) = successor.map(|peer| peer.id) {
             self.send(successor, Need::Term, Body::TimeoutNow);
         }
         self.become_follower(None);

@@ -49,6 +49,7 @@ impl Raft {
         if !self.may_be_needed() {
             return;
         }
+        self.has_stood = true;
         self.role = RoleState::PreCandidate { votes: Votes::default() };
         let body = Body::PreVote {
             last_index: self.log.last_index(),
@@ -136,8 +137,10 @@ impl Raft {
     ) {
         let campaign = term.next();
         let own_last = (self.log.last_term(), self.log.last_index());
+        // Priority is a wish. Whoever could not come to lead itself lets others.
         let preferred = last > own_last
             || priority >= self.options.priority
+            || self.has_stood
             || !self.configuration().is_voter(self.id);
         let granted = campaign > self.term
             && self.leader_silent
@@ -197,6 +200,10 @@ impl Raft {
         if granted {
             if self.vote.is_none() {
                 self.vote_for(candidate);
+            }
+            if matches!(self.role, RoleState::PreCandidate { .. }) {
+                // It had better not stand against the one that it votes for.
+                self.become_follower(None);
             }
             self.reset_election_timer();
         }

@@ -57,7 +57,8 @@
 //!    together before: what they lead to is then written, sent and answered together. An effect
 //!    names only entries that the log has when it is handed out; a later message of the same
 //!    events may have replaced what an earlier one brought. A timer that one of the events sets
-//!    anew has not fired, and its event is passed over.
+//!    anew has not fired, and its event is passed over. Before an [`Event::Compact`] drain
+//!    [`Raft::poll`]: effects that wait may need what is about to go.
 //! 2. Carry out [`Effect::Persist`] in the order given, and report each with
 //!    [`Event::Persisted`] once it is durable. They may be written together (group commit). What
 //!    a crash leaves of them is a prefix: within one write the snapshot, then the entries in
@@ -69,7 +70,9 @@
 //!    payloads.
 //! 5. Report what became of a snapshot that was sent ([`Event::SnapshotReport`]), at the latest
 //!    after a while: until then its follower is sent nothing else.
-//! 6. Give a member that lost its disk a new id ([`NodeId`]).
+//! 6. A timer that is set again does not fire for the earlier time any more, not even if it has
+//!    fired and its event has not been handled yet: leases rest on that.
+//! 7. Give a member that lost its disk a new id ([`NodeId`]).
 //!
 //! Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014), of
 //! which section numbers are quoted as §5.2 and so on; Ongaro's dissertation (2014), quoted as

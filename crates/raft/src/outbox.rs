@@ -37,6 +37,15 @@ pub(crate) struct Write {
 const TIMERS: [TimerKind; 3] = [TimerKind::Election, TimerKind::Jitter, TimerKind::Heartbeat];
 
 impl Outbox {
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.others.is_empty()
+            && self.writes.is_empty()
+            && self.messages.is_empty()
+            && self.timers == [false; 3]
+            && self.commit.is_none()
+    }
+
     pub(crate) fn push(&mut self, effect: Effect) {
         self.others.push_back(effect);
     }

@@ -128,6 +128,11 @@ pub enum InvalidState {
         /// The index after which the log begins.
         base: LogIndex,
     },
+    /// A change of the membership does not belong to any entry after the one before it.
+    ChangeWithoutEntry {
+        /// The entry that it is said to belong to.
+        index: LogIndex,
+    },
     /// An entry changes the membership in a way that is not possible there.
     Change {
         /// The entry.
@@ -151,6 +156,9 @@ impl fmt::Display for InvalidState {
                 "the log begins after entry {base}, not after entry {index} of term {term}, where \
                  the snapshot ends"
             ),
+            InvalidState::ChangeWithoutEntry { index } => {
+                write!(f, "a change of the membership belongs to entry {index}, which is not there")
+            }
             InvalidState::Change { index, error } => {
                 write!(f, "entry {index} changes the membership, but {error}")
             }
@@ -183,6 +191,8 @@ pub struct Raft {
     /// No leader was heard of for an election timeout. Until then a follower votes for nobody,
     /// whatever the term: its leader may hold a lease that rests on it.
     pub(crate) leader_silent: bool,
+    /// It has asked for pre-votes since a leader was heard.
+    pub(crate) has_stood: bool,
     /// After the election timeout, the jitter is running.
     pub(crate) jitter: bool,
 
@@ -233,6 +243,9 @@ impl Raft {
     ///
     /// # Errors
     /// If the state is not one that this protocol can have written.
+    ///
+    /// # Panics
+    /// If a limit of the options that must not be 0 is.
     pub fn new(restored: Restored) -> Result<Raft, InvalidState> {
         let Restored { id, snapshot, hard_state, log, changes, options } = restored;
         if log.base() != snapshot.index || !log.matches(snapshot.index, snapshot.term) {
@@ -247,6 +260,9 @@ impl Raft {
         }
         let mut membership = Membership::new(snapshot.index, snapshot.configuration.clone());
         for (index, change) in changes {
+            if index <= membership.current_index() || index > log.last_index() {
+                return Err(InvalidState::ChangeWithoutEntry { index });
+            }
             membership
                 .append(index, change)
                 .map_err(|error| InvalidState::Change { index, error })?;
@@ -271,6 +287,7 @@ impl Raft {
             membership,
             snapshot,
             leader_silent: fresh,
+            has_stood: false,
             jitter: false,
             log,
             outbox: Outbox::default(),
@@ -287,6 +304,12 @@ impl Raft {
     }
 
     /// Takes one event in. Its effects wait in [`Raft::poll`].
+    ///
+    /// # Panics
+    /// If a broken invariant comes to light (two leaders in a term, a follower that acknowledged
+    /// what it was never sent, a commit index past the end of the log), or if the driver breaks
+    /// its contract: a message for another member, a write that was never asked for, a snapshot of
+    /// what was not handed out to be applied, a compaction while effects wait.
     pub fn handle(&mut self, event: Event) {
         match event {
             // It fired before the driver could know that it starts anew. To a follower that has
@@ -310,7 +333,10 @@ impl Raft {
             Event::ForgetLeader => self.handle_forget_leader(),
             Event::Unreachable(peer) => self.handle_unreachable(peer),
             Event::SnapshotReport { to, delivered } => self.handle_snapshot_report(to, delivered),
-            Event::Compact { snapshot, through } => self.handle_compact(snapshot, through),
+            Event::Compact { snapshot, through } => {
+                assert!(!self.handled && self.outbox.is_empty(), "effects may need what goes");
+                self.handle_compact(snapshot, through);
+            }
         }
         self.handled = true;
     }

@@ -2,7 +2,7 @@
 
 use crate::configuration::MembershipChange;
 use crate::io::Need;
-use crate::message::{AppendOutcome, Body, DropReason, EntryMeta};
+use crate::message::{AppendOutcome, Body, DropReason, EntryMeta, TimerKind};
 use crate::progress::Progress;
 use crate::raft::{Leadership, Raft, RoleState};
 use crate::types::{LogIndex, NodeId, Term};
@@ -49,7 +49,7 @@ impl Raft {
 
     pub(crate) fn handle_heartbeat_timeout(&mut self) {
         if matches!(self.role, RoleState::Leader(_)) {
-            self.set_timer(crate::message::TimerKind::Heartbeat);
+            self.set_timer(TimerKind::Heartbeat);
             self.begin_round();
         }
     }
@@ -138,6 +138,7 @@ impl Raft {
             }
         }
         self.leader_silent = false;
+        self.has_stood = false;
         self.reset_election_timer();
     }
 

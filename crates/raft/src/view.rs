@@ -20,7 +20,8 @@ pub enum Role {
     Leader,
 }
 
-/// A member's protocol state: for invariants, as a model checker's key, and for traces.
+/// A member's protocol state: for invariants and traces. A model checker's key is the [`Raft`]
+/// itself, which has more: votes received, writes under way, effects that wait.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProtocolView<'a> {
     /// The member.

@@ -284,6 +284,40 @@ fn a_priority_that_cannot_lead_does_not_stop_the_others() {
     assert_eq!(group.leaders(), [N1]);
 }
 
+/// It hears the others, and they do not hear it. It insists on leading only until it has tried.
+#[test]
+fn a_priority_that_is_not_heard_does_not_stop_the_others_for_long() {
+    let mut group = Group::new(2);
+    group.node_mut(N2).options.priority = 9;
+    group.crash(N2, 0);
+    group.restart(N2);
+    let leads = |group: &mut Group| {
+        group.pre_campaign(N1);
+        for _ in 0..6 {
+            group.persist(N1);
+            group.persist(N2);
+            group.take_where(|message| message.from == N2 && is_pre_vote(message));
+            group.deliver_where(|_| true);
+        }
+        group.view(N1).role == Role::Leader
+    };
+    assert!(!leads(&mut group), "2 would rather lead itself");
+    group.pre_campaign(N2);
+    assert!(leads(&mut group), "it has tried");
+}
+
+#[test]
+fn who_votes_for_another_no_longer_asks_for_itself() {
+    let mut group = Group::new(3);
+    group.pre_campaign(N2);
+    assert_eq!(group.view(N2).role, Role::PreCandidate);
+    group.network.clear();
+    group.fire(N1, TimerKind::Jitter);
+    group.settle();
+    assert_eq!(group.leaders(), [N1]);
+    assert_eq!(group.view(N2).vote, Some(N1));
+}
+
 #[test]
 fn a_forgotten_leader_may_be_replaced_at_once() {
     let mut group = Group::with_leader(3, Options::default());

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::group::{Group, N1, N2, N3, is_append};
 use crate::{
-    Configuration, Effect, EntryMeta, Event, HardState, InvalidState, Log, LogIndex, NodeId,
-    Options, Raft, Restored, Role, Snapshot, Term,
+    Change, ChangeError, Configuration, Effect, EntryMeta, Event, HardState, InvalidState, Log,
+    LogIndex, MembershipChange, NodeId, Options, Raft, Restored, Role, Snapshot, Term,
 };
 
 fn restored() -> Restored {
@@ -42,11 +42,57 @@ fn a_member_comes_up_as_a_follower_with_what_its_disk_held() {
 #[test]
 fn impossible_states_are_refused_and_named() {
     type Case = (fn(&mut Restored), InvalidState, &'static str);
-    let cases: [Case; 1] = [(
-        |state| state.hard_state.commit = LogIndex(4),
-        InvalidState::CommitPastEnd { commit: LogIndex(4), last_index: LogIndex(3) },
-        "4 entries are committed, but the log ends at 3",
-    )];
+    let unchanged = ChangeError::Unchanged;
+    let cases: [Case; 6] = [
+        (
+            |state| state.hard_state.commit = LogIndex(4),
+            InvalidState::CommitPastEnd { commit: LogIndex(4), last_index: LogIndex(3) },
+            "4 entries are committed, but the log ends at 3",
+        ),
+        (
+            |state| (state.snapshot.index, state.snapshot.term) = (LogIndex(2), Term(1)),
+            InvalidState::LogWithoutSnapshot {
+                snapshot: (LogIndex(2), Term(1)),
+                base: LogIndex::ZERO,
+            },
+            "begins after entry 0, not after entry 2 of term 1",
+        ),
+        (
+            |state| {
+                state.snapshot.index = LogIndex(2);
+                state.snapshot.term = Term(1);
+                state.log = Log::after(LogIndex(2), Term(2));
+            },
+            InvalidState::LogWithoutSnapshot {
+                snapshot: (LogIndex(2), Term(1)),
+                base: LogIndex(2),
+            },
+            "not after entry 2 of term 1",
+        ),
+        (
+            |state| {
+                state.changes = vec![(LogIndex(2), MembershipChange::single(Change::AddVoter(N1)))]
+            },
+            InvalidState::Change { index: LogIndex(2), error: unchanged },
+            "entry 2 changes the membership, but nothing would change",
+        ),
+        (
+            |state| {
+                let add = MembershipChange::single(Change::AddVoter(NodeId(4)));
+                state.changes = vec![(LogIndex(4), add)];
+            },
+            InvalidState::ChangeWithoutEntry { index: LogIndex(4) },
+            "belongs to entry 4, which is not there",
+        ),
+        (
+            |state| {
+                let add = |id| MembershipChange::single(Change::AddVoter(NodeId(id)));
+                state.changes = vec![(LogIndex(2), add(4)), (LogIndex(2), add(5))];
+            },
+            InvalidState::ChangeWithoutEntry { index: LogIndex(2) },
+            "belongs to entry 2, which is not there",
+        ),
+    ];
     for (spoil, expected, message) in cases {
         let mut state = restored();
         spoil(&mut state);

@@ -2,8 +2,7 @@
 
 use super::group::{ELECTION, Group, LEASE, N1, N2, N3, from, is_heartbeat, to};
 use crate::{
-    Body, Change, Event, LogIndex, Message, Options, ReadId, Role, Round, Term, TimerKind,
-    Transition,
+    Body, Change, Event, LogIndex, Message, Options, ReadId, Round, Term, TimerKind, Transition,
 };
 
 fn leases() -> Options {

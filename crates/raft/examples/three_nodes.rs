@@ -1,7 +1,7 @@
 //! A group of three members in one process: elects a leader, replicates two commands, reads them.
 //!
-//! The core decides; `Member::take` does what it asks for. This driver has its disk in memory, its
-//! network in a queue, and fires timers when it likes. `cargo run --example three_nodes`
+//! The core decides; `Member::take` does what it asks for, with a disk in memory, a network in a
+//! queue, and timers that it fires when it likes. `cargo run --example three_nodes`
 #![expect(clippy::print_stdout, reason = "it tells its reader what happens")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -32,7 +32,6 @@ impl Member {
     fn take(&mut self, event: Event, (first, payloads): Payloads, network: &mut Network) {
         let id = self.raft.id();
         let brought: BTreeMap<u64, String> = (first..).zip(payloads).collect();
-        let mut written = None;
         self.raft.handle(event);
         while let Some(effect) = self.raft.poll() {
             match effect {
@@ -42,17 +41,18 @@ impl Member {
                         self.log.split_off(&index);
                         self.log.insert(index, brought.get(&index).cloned().unwrap_or_default());
                     }
-                    written = Some(write);
+                    self.raft.handle(Event::Persisted(write));
                 }
                 // A real driver waits for the write `after`, which is done already here.
                 Effect::Send { message, after: _ } => {
-                    let Body::Append { previous_index, .. } = message.body else {
+                    let Body::Append { previous_index, ref entries, .. } = message.body else {
                         network.push_back((message, (0, Vec::new())));
                         continue;
                     };
                     let first = previous_index.0 + 1;
-                    let payloads = self.log.range(first..).map(|(_, text)| text.clone()).collect();
-                    network.push_back((message, (first, payloads)));
+                    let sent = (first..).zip(entries).map(|(index, _)| self.log[&index].clone());
+                    let sent = (first, sent.collect());
+                    network.push_back((message, sent));
                 }
                 Effect::Commit(range) => {
                     let entries = self.log.range(range.first.0..=range.last.0);
@@ -64,9 +64,6 @@ impl Member {
                 // Timers are fired by hand below. The rest is for leases, snapshots and refusals.
                 _ => {}
             }
-        }
-        if let Some(write) = written {
-            self.take(Event::Persisted(write), (0, Vec::new()), network);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::campaign::Found;
-use crate::cluster::{self, Failure, Outcome, RunOptions};
+use crate::cluster::{self, Failure, FailureKind, Outcome, RunOptions};
 use crate::files;
 use crate::repro::{Program, Repro};
 use crate::schedule::{LimitsPlan, Schedule, SnapshotPlan};
@@ -107,6 +107,10 @@ pub fn investigate(
     let artifacts = Artifacts::below(out, &found.schedule);
     let full = rerun(&found.schedule);
     Repro::new(&found.schedule, &full, program).write(&artifacts.repro_full)?;
+    // That a search took too long says nothing of the schedule, so that there is nothing to shrink
+    // it for.
+    let undecided = found.failure.kind == FailureKind::Undecided;
+    let limits = if undecided { ShrinkLimits { reruns: 1, ..limits } } else { limits };
     let report = match shrink(&found.schedule, &found.failure, limits) {
         Ok(shrunk) => {
             write_run(&artifacts, &shrunk.schedule, &shrunk.outcome, program)?;
@@ -176,7 +180,9 @@ impl FailureReport {
 impl fmt::Display for FailureReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Schedule { scenario, seed, .. } = &*self.schedule;
-        writeln!(f, "{} violated: {}", self.failure.violation, self.failure.statement)?;
+        let undecided = self.failure.kind == FailureKind::Undecided;
+        let what = if undecided { "left open" } else { "violated" };
+        writeln!(f, "{} {what}: {}", self.failure.violation, self.failure.statement)?;
         writeln!(f, "  {}", self.failure.message)?;
         let (at, step) = (self.failure.at, self.failure.step);
         writeln!(f, "  in scenario {scenario}, seed {seed}, at {at}, step {step}")?;

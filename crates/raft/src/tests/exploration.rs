@@ -50,7 +50,7 @@ fn surroundings() -> BoxedStrategy<Step> {
             .prop_map(|(member, events)| Step::Gather { member, events }),
         10 => member.clone().prop_map(|member| Step::Write { member }),
         8 => member.clone().prop_map(|member| Step::Complete { member }),
-        2 => (member.clone(), 0usize..4, 0usize..3, any::<bool>())
+        3 => (member.clone(), 0usize..4, 0usize..3, any::<bool>())
             .prop_map(|(member, survivors, torn, restart)| {
                 Step::Crash { member, survivors, torn, restart }
             }),
@@ -71,6 +71,9 @@ fn requests() -> BoxedStrategy<Step> {
         2 => member.clone().prop_map(|member| Step::Campaign { member }),
         4 => (member.clone(), 1u8..64)
             .prop_map(|(member, members)| Step::Takeover { member, members }),
+        4 => (member.clone(), 1u8..64).prop_map(|(member, members)| Step::Coup { member, members }),
+        4 => (member.clone(), 1u8..64, 3u8..7)
+            .prop_map(|(leader, members, rounds)| Step::Reign { leader, members, rounds }),
         6 => member.clone().prop_map(|leader| Step::HeartbeatTimeout { leader }),
         8 => (member.clone(), 1u32..4).prop_map(|(leader, count)| Step::Propose { leader, count }),
         6 => member.clone().prop_map(|member| Step::Read { member }),

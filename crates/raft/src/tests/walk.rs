@@ -87,6 +87,18 @@ pub(super) enum Step {
         member: usize,
         members: u8,
     },
+    /// One whose time is over, if it is, asks these others: who of them still hears its leader
+    /// has to refuse.
+    Coup {
+        member: usize,
+        members: u8,
+    },
+    /// A leader that only some of the others hear, for a while.
+    Reign {
+        leader: usize,
+        members: u8,
+        rounds: u8,
+    },
     HeartbeatTimeout {
         leader: usize,
     },
@@ -223,6 +235,7 @@ impl Walk {
                 self.check();
                 self.flow(members | 1 << (member.0 - 1), 4);
             }
+            Step::Coup { member, members } => self.coup(self.member(member), members),
             _ => self.request(step),
         }
         self.check();
@@ -244,6 +257,7 @@ impl Walk {
                 self.compact(self.member(member), behind, kept);
             }
             Step::HeartbeatTimeout { leader }
+            | Step::Reign { leader, .. }
             | Step::Propose { leader, .. }
             | Step::LeaseRead { leader }
             | Step::Change { leader, .. }
@@ -260,6 +274,7 @@ impl Walk {
     fn request_of_leader(&mut self, leader: NodeId, step: Step) {
         match step {
             Step::HeartbeatTimeout { .. } => self.fire(leader, TimerKind::Heartbeat),
+            Step::Reign { members, rounds, .. } => self.reign(leader, members, rounds),
             Step::Propose { count, .. } => self.propose(leader, count),
             Step::LeaseRead { .. } => self.lease_read(leader),
             Step::Change { changes, transition, .. } => {
@@ -347,6 +362,23 @@ impl Walk {
             }
         }
         self.fire(member, TimerKind::Jitter);
+    }
+
+    fn coup(&mut self, member: NodeId, members: u8) {
+        let due = self.group.is_up(member) && self.left(member, TimerKind::Election) == Some(0);
+        if due || !self.leases {
+            self.fire(member, TimerKind::Election);
+        }
+        self.fire(member, TimerKind::Jitter);
+        self.flow(members | 1 << (member.0 - 1), 4);
+    }
+
+    fn reign(&mut self, leader: NodeId, members: u8, rounds: u8) {
+        for _ in 0..rounds {
+            self.fire(leader, TimerKind::Heartbeat);
+            self.flow(members | 1 << (leader.0 - 1), 2);
+            self.group.now += ELECTION / 4;
+        }
     }
 
     /// How much of the world's time passes until a timer fires, if it is running.

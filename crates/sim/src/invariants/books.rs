@@ -144,6 +144,8 @@ pub(crate) struct Books {
     pub(crate) committed_by: GroupId,
     /// Up to which index any client was told of.
     pub(crate) acknowledged: LogIndex,
+    /// Whose machines were replaced.
+    forgetful: Members,
 }
 
 impl State {
@@ -295,6 +297,7 @@ impl Books {
             committed: Vec::new(),
             committed_by: GroupId::default(),
             acknowledged: LogIndex::ZERO,
+            forgetful: Members::default(),
         }
     }
 
@@ -322,8 +325,14 @@ impl Books {
     /// Whether a member's machine may be replaced by one with an empty disk: nobody who leads counts
     /// on what it has, and nobody who still goes by a group with it could be elected with the vote
     /// of somebody who has forgotten everything. Its removal alone is not enough, since those who
-    /// have not heard of that could elect one of them.
+    /// have not heard of that could elect one of them. Nor may those who have forgotten everything
+    /// be a quorum of any group that there was: one of them that returns is sent the log from its
+    /// beginning, goes by each of these groups in turn, and could be elected by the others.
     pub(crate) fn may_replace(&self, member: usize) -> bool {
+        let forgetful = self.forgetful.with(member);
+        if self.groups.0.iter().any(|known| known.group.has_quorum(forgetful)) {
+            return false;
+        }
         let others = self.pages.iter().enumerate().filter(|(other, _)| *other != member);
         others.map(|(_, page)| page).all(|page| {
             let leads = page.running && page.state.role == Role::Leader;
@@ -364,6 +373,7 @@ impl Books {
 
     /// The member's machine is gone, and another one with an empty disk takes its place.
     pub(crate) fn replace(&mut self, member: usize) {
+        self.forgetful = self.forgetful.with(member);
         let node = self.pages[member].node;
         self.pages[member] = Page::blank(node);
     }

@@ -27,6 +27,11 @@ const MAX_REPEATS: u32 = 8;
 const BACKOFF: Nanos = Nanos::from_millis(50);
 /// The first of the keys that only probers write, one for each member.
 const FIRST_PROBE_KEY: u32 = 1_000_000;
+/// After so many outcomes in a row that it does not know a client only reads, until it is answered.
+/// Of many writes that took effect unseen nobody could tell in which order they did.
+const MAX_UNANSWERED: u32 = 2;
+/// How far apart the values of a prober's attempts are: more than there are probers.
+const PROBE_VALUES: u32 = 1_000;
 
 /// What became of all clients' operations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +69,8 @@ pub(crate) struct ClientNode {
     position: usize,
     repeats: u32,
     requests: u32,
+    /// Outcomes in a row that it does not know.
+    unanswered: u32,
     open: Option<Open>,
     knowledge: Knowledge,
 }
@@ -152,6 +159,7 @@ impl ClientNode {
             position: 0,
             repeats: 0,
             requests: 0,
+            unanswered: 0,
             open: None,
             knowledge: Knowledge::default(),
         };
@@ -202,7 +210,17 @@ impl ClientNode {
             }
             Plan::Probe(..) => planned.member,
         };
-        let request = to_request(&planned.action, &self.knowledge);
+        let request = match (&self.plan, &planned.action) {
+            // Another value each time, so that a later answer tells which attempts took effect.
+            (Plan::Probe(..), Action::Put(key, value)) => {
+                let value = Value(value.0 + self.requests * PROBE_VALUES);
+                to_request(&Action::Put(*key, value), &self.knowledge)
+            }
+            (_, action) if self.unanswered >= MAX_UNANSWERED => {
+                to_request(&action.reading(), &self.knowledge)
+            }
+            (_, action) => to_request(action, &self.knowledge),
+        };
         let operation = recorder.invoke(world_time(io.now()), self.id, to_operation(&request));
         let request_id = self.requests;
         self.requests += 1;
@@ -275,6 +293,11 @@ impl ClientNode {
     }
 
     fn proceed(&mut self, attempt: Attempt, counts: &mut ClientCounts, io: &mut Io<'_, Message>) {
+        match attempt {
+            Attempt::Answered => self.unanswered = 0,
+            Attempt::Unknown => self.unanswered += 1,
+            Attempt::Refused => {}
+        }
         let again = match (&self.plan, attempt) {
             (_, Attempt::Answered) => false,
             (Plan::Probe(..), _) => true,
@@ -283,6 +306,12 @@ impl ClientNode {
         };
         if again {
             self.repeats += 1;
+            if matches!(self.plan, Plan::Probe(..)) && attempt == Attempt::Unknown {
+                // A member that has left may still pass writes on, and never hear what became of
+                // them. Reads have to be answered first, so that there are few such writes, and
+                // what became of them is seen; else nobody could judge the history.
+                self.position = 0;
+            }
             io.set_timer(NEXT, BACKOFF);
             return;
         }

@@ -59,6 +59,27 @@ pub enum Action {
     Compact(u32),
 }
 
+impl Action {
+    /// What looks at the same keys and changes nothing.
+    #[must_use]
+    pub fn reading(&self) -> Action {
+        match self {
+            Action::Put(key, _)
+            | Action::Delete(key)
+            | Action::DeleteRange(key, _)
+            | Action::CompareAndSwap(key, _) => Action::Get(*key),
+            Action::WriteBoth(one, other, _) => Action::ReadBoth(*one, *other),
+            Action::Compact(_) => Action::List(1),
+            Action::Get(_)
+            | Action::GetSerializable(_)
+            | Action::GetBack(..)
+            | Action::List(_)
+            | Action::ListSerializable(_)
+            | Action::ReadBoth(..) => self.clone(),
+        }
+    }
+}
+
 /// Why a text is not an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("'{text}' is not an operation: {reason}")]

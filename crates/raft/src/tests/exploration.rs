@@ -72,8 +72,9 @@ fn requests() -> BoxedStrategy<Step> {
         4 => (member.clone(), 1u8..64)
             .prop_map(|(member, members)| Step::Takeover { member, members }),
         4 => (member.clone(), 1u8..64).prop_map(|(member, members)| Step::Coup { member, members }),
-        4 => (member.clone(), 1u8..64, 3u8..7)
-            .prop_map(|(leader, members, rounds)| Step::Reign { leader, members, rounds }),
+        4 => (member.clone(), 1u8..64, 3u8..7, prop_oneof![Just(0u8), 1u8..64]).prop_map(
+            |(leader, members, rounds, fall)| Step::Reign { leader, members, rounds, fall }
+        ),
         6 => member.clone().prop_map(|leader| Step::HeartbeatTimeout { leader }),
         8 => (member.clone(), 1u32..4).prop_map(|(leader, count)| Step::Propose { leader, count }),
         6 => member.clone().prop_map(|member| Step::Read { member }),
@@ -180,19 +181,20 @@ fn the_walk_reaches_what_it_is_to_judge() {
         })
         .expect("no walk fails");
     let total = total.get();
+    // About half of what it reached when it was written.
     let least = Marks {
-        elections: 150,
-        commits: 900,
-        reads: 600,
-        lease_reads: 60,
-        truncations: 12,
-        rollbacks: 4,
-        rivals: 250,
-        joint: 100,
-        changes: 500,
+        elections: 130,
+        commits: 800,
+        reads: 500,
+        lease_reads: 50,
+        truncations: 10,
+        rollbacks: 2,
+        rivals: 120,
+        joint: 130,
+        changes: 650,
         resigned: 8,
-        restores: 15,
-        transfers: 20,
+        restores: 17,
+        transfers: 25,
     };
     assert!(total.reaches(least), "{total:?}");
 }

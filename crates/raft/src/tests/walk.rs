@@ -93,11 +93,13 @@ pub(super) enum Step {
         member: usize,
         members: u8,
     },
-    /// A leader that only some of the others hear, for a while.
+    /// A leader that only some of the others hear, for a while. Some of them fall at its end, and
+    /// come up at once.
     Reign {
         leader: usize,
         members: u8,
         rounds: u8,
+        fall: u8,
     },
     HeartbeatTimeout {
         leader: usize,
@@ -274,7 +276,16 @@ impl Walk {
     fn request_of_leader(&mut self, leader: NodeId, step: Step) {
         match step {
             Step::HeartbeatTimeout { .. } => self.fire(leader, TimerKind::Heartbeat),
-            Step::Reign { members, rounds, .. } => self.reign(leader, members, rounds),
+            Step::Reign { members, rounds, fall, .. } => {
+                self.reign(leader, members, rounds);
+                for id in self.group.ids() {
+                    if id != leader && self.group.is_up(id) && fall >> (id.0 - 1) & 1 == 1 {
+                        self.group.crash(id, 0);
+                        self.check();
+                        self.restart(id);
+                    }
+                }
+            }
             Step::Propose { count, .. } => self.propose(leader, count),
             Step::LeaseRead { .. } => self.lease_read(leader),
             Step::Change { changes, transition, .. } => {

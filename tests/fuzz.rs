@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use quorate_sim::Seed;
 use quorate_sim::artifacts::investigate;
-use quorate_sim::campaign::{self, Batch, CampaignOptions, Ended, Report};
-use quorate_sim::cluster::RunOptions;
+use quorate_sim::campaign::{self, Batch, CampaignOptions, Ended, Found, Report};
+use quorate_sim::cluster::{FailureKind, RunOptions};
 use quorate_sim::repro::{Program, Repro};
 use quorate_sim::scenario::Scenario;
 use quorate_sim::shrink::ShrinkLimits;
@@ -60,7 +60,12 @@ fn two_thousand_fresh_schedules_hold_every_guarantee() {
             .expect("the target directory can be written to");
         println!("\n{told}\n");
     }
-    assert!(report.failures.is_empty(), "{} schedules failed, see above", report.failures.len());
+    // A history that the checker could not decide in time says nothing against the cluster; more
+    // than one in a thousand would say that the workload is no longer fit to be judged.
+    let undecided = |found: &&Found| found.failure.kind == FailureKind::Undecided;
+    let left_open = report.failures.iter().filter(undecided).count();
+    assert_eq!(report.failures.len(), left_open, "schedules failed, see above");
+    assert!(left_open <= 2, "{left_open} histories were left open");
     assert_eq!(report.ended, Ended::Complete);
     assert!(report.seeds >= 2_000, "only {} schedules were run", report.seeds);
     assert!(report.compared > 50, "only {} schedules were run twice", report.compared);

@@ -50,10 +50,10 @@ pub(crate) fn run(args: &SimArgs, output: &Output) -> Result<Exit, Error> {
 }
 
 fn exit(report: &Report) -> Exit {
-    let failed = match report.failures.as_slice() {
-        [] => Exit::Well,
-        _ if report.has_safety_violation() => Exit::Violation,
-        _ => Exit::Liveness,
+    let kinds = report.failures.iter().map(|found| exit_of(found.failure.kind));
+    let failed = match report.has_safety_violation() {
+        true => Exit::Violation,
+        false => kinds.fold(Exit::Well, Exit::and),
     };
     // Whoever asked for a number of seeds, or for marks to be reached, has no answer yet.
     let unfinished = report.ended == Ended::Stopped || !report.shortcomings().is_empty();

@@ -1,7 +1,9 @@
 //! Events that a driver handles together, before it asks for effects.
 
 use super::group::{Group, N1, N2, N3, append, from, is_append, to};
-use crate::{AppendOutcome, Body, LogIndex, Message, Options, Role, Term};
+use crate::{
+    AppendOutcome, Body, Effect, EntryRange, Event, LogIndex, Message, Options, Role, Term,
+};
 
 fn accepted(message: &Message) -> Option<(Term, u64)> {
     match message.body {
@@ -119,24 +121,64 @@ fn a_snapshot_that_comes_with_entries_that_it_replaces_leaves_one_write() {
 #[test]
 fn a_write_that_was_not_handed_out_is_not_made_if_its_entries_are_replaced() {
     let mut raft = Group::with_leader(3, Options::default()).raft(N2).clone();
-    raft.handle(crate::Event::Message(append(N1, N2, 1, (1, 1), &[1, 1])));
+    raft.handle(Event::Message(append(N1, N2, 1, (1, 1), &[1, 1])));
     let first = raft.poll();
-    assert!(matches!(first, Some(crate::Effect::Persist { .. })), "{first:?}");
-    raft.handle(crate::Event::Message(append(N1, N2, 1, (3, 1), &[1])));
-    raft.handle(crate::Event::Message(append(N3, N2, 2, (1, 1), &[2])));
+    assert!(matches!(first, Some(Effect::Persist { .. })), "{first:?}");
+    raft.handle(Event::Message(append(N1, N2, 1, (3, 1), &[1])));
+    raft.handle(Event::Message(append(N3, N2, 2, (1, 1), &[2])));
     let effects: Vec<_> = std::iter::from_fn(|| raft.poll()).collect();
     let written = effects.iter().filter_map(|effect| match effect {
-        crate::Effect::Persist { entries, .. } => *entries,
+        Effect::Persist { entries, .. } => *entries,
         _ => None,
     });
-    let range = crate::EntryRange { first: LogIndex(2), last: LogIndex(2) };
+    let range = EntryRange { first: LogIndex(2), last: LogIndex(2) };
     assert_eq!(written.collect::<Vec<_>>(), [range]);
     let sent: Vec<_> = effects
         .iter()
         .filter_map(|effect| match effect {
-            crate::Effect::Send { message, .. } => accepted(message),
+            Effect::Send { message, .. } => accepted(message),
             _ => None,
         })
         .collect();
     assert_eq!(sent, [(Term(2), 2)]);
+}
+
+#[test]
+fn what_a_snapshot_replaces_is_not_handed_out_to_be_applied() {
+    let mut group = Group::founded_with_leader(3, 0, Options::default());
+    group.isolate(&[N3]);
+    for size in 11..=20 {
+        group.propose(N1, &[size]);
+    }
+    group.settle();
+    group.compact(N1, 12, 12);
+    let (snapshot, _) = group.snapshots[&LogIndex(12)].clone();
+    let entries = group.log(N1)[2..5].to_vec();
+    let from_leader = |body| Event::Message(Message { from: N1, to: N3, term: Term(2), body });
+    let mut raft = group.raft(N3).clone();
+    raft.handle(from_leader(Body::Append {
+        previous_index: LogIndex(2),
+        previous_term: Term(2),
+        entries: entries.into(),
+        changes: Vec::new(),
+        commit: LogIndex(2),
+    }));
+    let write = |effect| match effect {
+        Effect::Persist { id, .. } => Some(id),
+        _ => None,
+    };
+    let id = std::iter::from_fn(|| raft.poll()).find_map(write).expect("entries are written");
+    while raft.poll().is_some() {}
+    raft.handle(Event::Persisted(id));
+    raft.handle(from_leader(Body::Heartbeat { commit: LogIndex(4), round: 1 }));
+    while !matches!(raft.poll(), Some(Effect::Send { .. })) {}
+    assert_eq!(raft.view().applying, LogIndex(4), "it is about to be handed out");
+    raft.handle(from_leader(Body::Snapshot(Box::new(snapshot.clone()))));
+    assert_eq!(raft.view().applying, LogIndex(2), "and is not");
+    let effects: Vec<_> = std::iter::from_fn(|| raft.poll()).collect();
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Commit(_))), "{effects:?}");
+    let id = effects.into_iter().find_map(write).expect("the snapshot is written");
+    raft.handle(Event::Persisted(id));
+    let restored = std::iter::from_fn(|| raft.poll()).next();
+    assert_eq!(restored, Some(Effect::Restore(Box::new(snapshot))));
 }

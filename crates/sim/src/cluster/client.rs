@@ -27,9 +27,11 @@ const MAX_REPEATS: u32 = 8;
 const BACKOFF: Nanos = Nanos::from_millis(50);
 /// The first of the keys that only probers write, one for each member.
 const FIRST_PROBE_KEY: u32 = 1_000_000;
-/// After so many outcomes in a row that it does not know a client only reads, until it is answered.
-/// Of many writes that took effect unseen nobody could tell in which order they did.
-const MAX_UNANSWERED: u32 = 2;
+/// After a write whose outcome it does not know, a client reads so often before it writes again: of
+/// many writes that took effect unseen nobody could tell in which order they did.
+const READS_AFTER_UNKNOWN: u32 = 6;
+/// The same for a prober, in time.
+const PATIENCE: Nanos = Nanos::from_millis(400);
 /// How far apart the values of a prober's attempts are: more than there are probers.
 const PROBE_VALUES: u32 = 1_000;
 
@@ -69,8 +71,8 @@ pub(crate) struct ClientNode {
     position: usize,
     repeats: u32,
     requests: u32,
-    /// Outcomes in a row that it does not know.
-    unanswered: u32,
+    /// How many operations more it only reads.
+    wary: u32,
     open: Option<Open>,
     knowledge: Knowledge,
 }
@@ -159,7 +161,7 @@ impl ClientNode {
             position: 0,
             repeats: 0,
             requests: 0,
-            unanswered: 0,
+            wary: 0,
             open: None,
             knowledge: Knowledge::default(),
         };
@@ -216,9 +218,7 @@ impl ClientNode {
                 let value = Value(value.0 + self.requests * PROBE_VALUES);
                 to_request(&Action::Put(*key, value), &self.knowledge)
             }
-            (_, action) if self.unanswered >= MAX_UNANSWERED => {
-                to_request(&action.reading(), &self.knowledge)
-            }
+            (_, action) if self.wary > 0 => to_request(&action.reading(), &self.knowledge),
             (_, action) => to_request(action, &self.knowledge),
         };
         let operation = recorder.invoke(world_time(io.now()), self.id, to_operation(&request));
@@ -238,8 +238,7 @@ impl ClientNode {
     ) {
         let Some(open) = self.open.take() else { return };
         recorder.info(world_time(io.now()), open.operation, "the client gave up waiting");
-        counts.unknown += 1;
-        io.mark("outcome-unknown");
+        self.note_unknown(&open, counts, io);
         self.proceed(Attempt::Unknown, counts, io);
     }
 
@@ -284,20 +283,25 @@ impl ClientNode {
             }
             Err(error) => {
                 recorder.info(now, open.operation, error.to_string());
-                counts.unknown += 1;
-                io.mark("outcome-unknown");
+                self.note_unknown(&open, counts, io);
                 Attempt::Unknown
             }
         };
         self.proceed(attempt, counts, io);
     }
 
-    fn proceed(&mut self, attempt: Attempt, counts: &mut ClientCounts, io: &mut Io<'_, Message>) {
-        match attempt {
-            Attempt::Answered => self.unanswered = 0,
-            Attempt::Unknown => self.unanswered += 1,
-            Attempt::Refused => {}
+    fn note_unknown(&mut self, open: &Open, counts: &mut ClientCounts, io: &mut Io<'_, Message>) {
+        counts.unknown += 1;
+        io.mark("outcome-unknown");
+        if !open.request.is_read_only() {
+            // It is one of these itself.
+            self.wary = READS_AFTER_UNKNOWN + 1;
         }
+    }
+
+    fn proceed(&mut self, attempt: Attempt, counts: &mut ClientCounts, io: &mut Io<'_, Message>) {
+        self.wary = self.wary.saturating_sub(u32::from(attempt != Attempt::Refused));
+        let mut backoff = BACKOFF;
         let again = match (&self.plan, attempt) {
             (_, Attempt::Answered) => false,
             (Plan::Probe(..), _) => true,
@@ -311,8 +315,9 @@ impl ClientNode {
                 // them. Reads have to be answered first, so that there are few such writes, and
                 // what became of them is seen; else nobody could judge the history.
                 self.position = 0;
+                backoff = PATIENCE;
             }
-            io.set_timer(NEXT, BACKOFF);
+            io.set_timer(NEXT, backoff);
             return;
         }
         self.repeats = 0;

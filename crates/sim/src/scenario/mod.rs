@@ -25,13 +25,14 @@ pub(crate) use spec::{
 };
 
 /// The scenarios that come with the program, each with its file's text.
-const SHIPPED: [(&str, &str); 7] = [
+const SHIPPED: [(&str, &str); 8] = [
     ("smoke", include_str!("../../../../sim-scenarios/smoke.toml")),
     ("partition-leader", include_str!("../../../../sim-scenarios/partition-leader.toml")),
     ("crash-loop", include_str!("../../../../sim-scenarios/crash-loop.toml")),
     ("clock-skew", include_str!("../../../../sim-scenarios/clock-skew.toml")),
     ("power-loss", include_str!("../../../../sim-scenarios/power-loss.toml")),
     ("membership-churn", include_str!("../../../../sim-scenarios/membership-churn.toml")),
+    ("lease-reads", include_str!("../../../../sim-scenarios/lease-reads.toml")),
     ("swarm", include_str!("../../../../sim-scenarios/swarm.toml")),
 ];
 

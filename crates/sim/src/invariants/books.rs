@@ -247,8 +247,7 @@ impl Page {
 
     /// Term and index of its last entry, by which logs are compared in an election.
     pub(crate) fn last(&self) -> (Term, LogIndex) {
-        let log = self.present();
-        (log.last().map_or(Term(0), |slot| slot.term), LogIndex(log.len() as u64))
+        last_of(self.present())
     }
 
     /// The entry at an index in memory; index 0 stands before all and is everywhere.
@@ -281,6 +280,11 @@ impl Page {
             hard: HardState { term, vote, commit },
         });
     }
+}
+
+/// Term and index of a log's last entry.
+fn last_of(log: &[Slot]) -> (Term, LogIndex) {
+    (log.last().map_or(Term(0), |slot| slot.term), LogIndex(log.len() as u64))
 }
 
 /// The slot at an index, none for index 0 and past the end.
@@ -327,7 +331,8 @@ impl Books {
     /// of somebody who has forgotten everything. Its removal alone is not enough, since those who
     /// have not heard of that could elect one of them. Nor may those who have forgotten everything
     /// be a quorum of any group that there was: one of them that returns is sent the log from its
-    /// beginning, goes by each of these groups in turn, and could be elected by the others.
+    /// beginning, goes by each of these groups in turn, and could be elected by the others. Anybody
+    /// may crash at any time, and know only what is on its disk.
     pub(crate) fn may_replace(&self, member: usize) -> bool {
         let forgetful = self.forgetful.with(member);
         if self.groups.0.iter().any(|known| known.group.has_quorum(forgetful)) {
@@ -336,20 +341,35 @@ impl Books {
         let others = self.pages.iter().enumerate().filter(|(other, _)| *other != member);
         others.map(|(_, page)| page).all(|page| {
             let leads = page.running && page.state.role == Role::Leader;
-            let votes = self.willing(page).with(member);
-            self.possible_groups(page).all(|group| {
-                let counts = leads && group.contains(member);
-                let elects = group.electorate().contains(member) && group.has_quorum(votes);
-                !counts && !elects
-            })
+            let counts = leads && self.possible_groups(page).any(|group| group.contains(member));
+            let commit = page.state.commit;
+            let elected = [page.present(), &page.durable]
+                .into_iter()
+                .any(|log| self.could_be_elected_by(member, log, commit));
+            !counts && !elected
         })
+    }
+
+    /// Whether somebody with this log could win an election with the vote of a member that grants
+    /// it whatever it held before.
+    fn could_be_elected_by(&self, member: usize, log: &[Slot], commit: LogIndex) -> bool {
+        let last = last_of(log);
+        let willing = |voter: &Page| voter.last().min(last_of(&voter.durable)) <= last;
+        let votes = self.members(willing).with(member);
+        self.groups_after(log, commit)
+            .any(|group| group.electorate().contains(member) && group.has_quorum(votes))
     }
 
     /// The group in force at a member, and those before it that a truncation could bring back.
     pub(crate) fn possible_groups(&self, page: &Page) -> impl Iterator<Item = Group> {
         let commit = if page.running { page.state.commit } else { page.durable_hard.commit };
-        let from = (commit.0.saturating_sub(1) as usize).min(page.present().len());
-        page.present()[from..].iter().map(|slot| self.groups.get(slot.group).group)
+        self.groups_after(page.present(), commit)
+    }
+
+    /// The groups that a log which is committed up to here has come to, and may come back to.
+    fn groups_after(&self, log: &[Slot], commit: LogIndex) -> impl Iterator<Item = Group> {
+        let from = (commit.0.min(log.len() as u64)).saturating_sub(1) as usize;
+        log[from..].iter().map(|slot| self.groups.get(slot.group).group)
     }
 
     /// Whose disks have to hold the entry at `index` before the member may take it for committed,

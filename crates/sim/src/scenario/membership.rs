@@ -135,7 +135,7 @@ impl Default for LimitsSpec {
             bytes_per_message: bytes(&[(1, 64), (100, 4_096), (1 << 20, 1 << 20)]),
             inflight_messages: counts(&[(1, 4), (8, 64), (256, 256)]),
             inflight_bytes: bytes(&[(1, 4_096), (64 << 20, 64 << 20)]),
-            uncommitted_bytes: bytes(&[(100, 1_000), (1 << 30, 1 << 30), (1 << 30, 1 << 30)]),
+            uncommitted_bytes: bytes(&[(1, 150), (100, 2_000), (1 << 30, 1 << 30)]),
             priorities: Ppm(300_000),
         }
     }

@@ -92,6 +92,7 @@ pub mod quorum;
 mod raft;
 mod read;
 mod replication;
+mod restored;
 mod snapshot;
 mod transfer;
 mod types;
@@ -108,7 +109,8 @@ pub use message::{
     AppendOutcome, Body, DropReason, Effect, EntryMeta, EntryRange, Event, Message, TimerKind,
 };
 pub use progress::{Inflight, Progress, ProgressState, Window};
-pub use raft::{InvalidState, Options, Raft, Restored};
+pub use raft::Raft;
+pub use restored::{InvalidState, Options, Restored};
 pub use types::{HardState, IoId, LogIndex, NodeId, ReadId, Round, Term};
 pub use view::{ProtocolView, Role};
 

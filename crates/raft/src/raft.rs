@@ -1,8 +1,6 @@
 //! The state machine itself: its state, its two verbs, and the order of its effects.
 
-use std::fmt;
-
-use crate::configuration::{ChangeError, Configuration, MembershipChange, Snapshot};
+use crate::configuration::{Configuration, Snapshot};
 use crate::io::{Io, Need};
 use crate::log::Log;
 use crate::membership::Membership;
@@ -10,163 +8,11 @@ use crate::message::{Body, DropReason, Effect, EntryMeta, EntryRange, Event, Mes
 use crate::outbox::{Outbox, Write};
 use crate::progress::{Progress, Window};
 use crate::read::Reads;
+use crate::restored::{InvalidState, Options, Restored};
 use crate::transfer::Transfer;
 use crate::types::{HardState, LogIndex, NodeId, Term};
 use crate::view::{ProtocolView, Role};
 use crate::votes::Votes;
-
-/// Limits, and what a group agrees on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Options {
-    /// Entries in one append message, at most; not 0.
-    pub max_entries_per_message: usize,
-    /// Payload bytes in one append message, at most, unless a single entry is larger.
-    pub max_bytes_per_message: u64,
-    /// Append messages that may be under way to one follower; not 0.
-    pub max_inflight_messages: usize,
-    /// Payload bytes that may be under way to one follower, unless a single message has more.
-    pub max_inflight_bytes: u64,
-    /// Payload bytes that a leader takes before they are committed, unless nothing else waits.
-    pub max_uncommitted_bytes: u64,
-    /// Between members whose logs are equal the one with the higher priority leads: a member
-    /// refuses its pre-vote to one of a lower priority. It is a wish, not a rule.
-    pub priority: u32,
-    /// Leaders may answer reads without a round of heartbeats while their lease holds
-    /// ([`Event::LeaseRead`]). Set alike at all members.
-    pub lease_reads: bool,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            max_entries_per_message: 1024,
-            max_bytes_per_message: 1 << 20,
-            max_inflight_messages: 256,
-            max_inflight_bytes: 64 << 20,
-            max_uncommitted_bytes: 1 << 30,
-            priority: 0,
-            lease_reads: false,
-        }
-    }
-}
-
-/// What a member starts from: its group, and what it finds on its disk.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Restored {
-    /// This member.
-    pub id: NodeId,
-    /// Its latest snapshot; the default if it has none. At index 0 it may have a configuration
-    /// that all members of the group start with. Nobody can join such a group later, since its log
-    /// does not say who founded it: see [`Restored::founder`].
-    pub snapshot: Snapshot,
-    /// The hard state on disk; the default for a new member.
-    pub hard_state: HardState,
-    /// The log on disk from the entry after the snapshot on ([`Log::after`]); empty for a new
-    /// member.
-    pub log: Log,
-    /// Which of the log's entries change the membership, in order.
-    pub changes: Vec<(LogIndex, MembershipChange)>,
-    /// Limits.
-    pub options: Options,
-}
-
-impl Restored {
-    /// A member of a new group: its log has one entry, with which the group begins, and which is
-    /// committed by definition. The driver writes that entry, with a payload of `size` bytes, and
-    /// the hard state to disk before anything else happens. All founders write the same.
-    #[must_use]
-    pub fn founder(
-        id: NodeId,
-        founding: MembershipChange,
-        size: u32,
-        options: Options,
-    ) -> Restored {
-        let (term, index) = (Term(1), LogIndex(1));
-        let mut log = Log::new();
-        log.append(EntryMeta { term, size });
-        Restored {
-            id,
-            snapshot: Snapshot::default(),
-            hard_state: HardState { term, vote: None, commit: index },
-            log,
-            changes: vec![(index, founding)],
-            options,
-        }
-    }
-
-    /// A member that joins a group: it knows nothing, and never stands for election until the
-    /// group's leader has sent it the log. It votes, since the group may have made it a voter
-    /// without having told it.
-    #[must_use]
-    pub fn joiner(id: NodeId, options: Options) -> Restored {
-        Restored {
-            id,
-            snapshot: Snapshot::default(),
-            hard_state: HardState::default(),
-            log: Log::new(),
-            changes: Vec::new(),
-            options,
-        }
-    }
-}
-
-/// Why a state cannot have been written by this protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidState {
-    /// The commit index lies past the end of the log.
-    CommitPastEnd {
-        /// The commit index.
-        commit: LogIndex,
-        /// The last index of the log.
-        last_index: LogIndex,
-    },
-    /// The log does not go on right after the snapshot.
-    LogWithoutSnapshot {
-        /// Index and term of the snapshot.
-        snapshot: (LogIndex, Term),
-        /// The index after which the log begins.
-        base: LogIndex,
-    },
-    /// A change of the membership does not belong to any entry after the one before it.
-    ChangeWithoutEntry {
-        /// The entry that it is said to belong to.
-        index: LogIndex,
-    },
-    /// An entry changes the membership in a way that is not possible there.
-    Change {
-        /// The entry.
-        index: LogIndex,
-        /// Why not.
-        error: ChangeError,
-    },
-}
-
-impl fmt::Display for InvalidState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            InvalidState::CommitPastEnd { commit, last_index } => {
-                write!(
-                    f,
-                    "the hard state says that {commit} entries are committed, but the log ends at {last_index}"
-                )
-            }
-            InvalidState::LogWithoutSnapshot { snapshot: (index, term), base } => write!(
-                f,
-                "the log begins after entry {base}, not after entry {index} of term {term}, where \
-                 the snapshot ends"
-            ),
-            InvalidState::ChangeWithoutEntry { index } => {
-                write!(f, "a change of the membership belongs to entry {index}, which is not there")
-            }
-            InvalidState::Change { index, error } => {
-                write!(f, "entry {index} changes the membership, but {error}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for InvalidState {}
 
 /// One member of a consensus group. The crate's documentation has the driver's contract.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -247,26 +93,8 @@ impl Raft {
     /// # Panics
     /// If a limit of the options that must not be 0 is.
     pub fn new(restored: Restored) -> Result<Raft, InvalidState> {
-        let Restored { id, snapshot, hard_state, log, changes, options } = restored;
-        if log.base() != snapshot.index || !log.matches(snapshot.index, snapshot.term) {
-            return Err(InvalidState::LogWithoutSnapshot {
-                snapshot: (snapshot.index, snapshot.term),
-                base: log.base(),
-            });
-        }
-        let commit = hard_state.commit.max(snapshot.index);
-        if commit > log.last_index() {
-            return Err(InvalidState::CommitPastEnd { commit, last_index: log.last_index() });
-        }
-        let mut membership = Membership::new(snapshot.index, snapshot.configuration.clone());
-        for (index, change) in changes {
-            if index <= membership.current_index() || index > log.last_index() {
-                return Err(InvalidState::ChangeWithoutEntry { index });
-            }
-            membership
-                .append(index, change)
-                .map_err(|error| InvalidState::Change { index, error })?;
-        }
+        let (commit, membership) = restored.validate()?;
+        let Restored { id, snapshot, hard_state, log, changes: _, options } = restored;
         // Who was in no term in which somebody could lead has promised nothing to any leader. The
         // founding entry takes term 1 for itself.
         let by_log = snapshot.index == LogIndex::ZERO && snapshot.configuration.is_empty();

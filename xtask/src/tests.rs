@@ -255,3 +255,25 @@ fn a_campaign_that_breaks_the_contract_is_an_error_and_no_miss() {
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
+
+#[test]
+fn every_canary_of_the_project_is_in_good_form_and_applies_to_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project");
+    let tree = tree::tracked(root).expect("the tree is readable");
+    let mut named = Vec::new();
+    for entry in std::fs::read_dir(root.join("canaries")).expect("the canaries are there") {
+        let path = entry.expect("the folder is readable").path();
+        if path.extension().is_none_or(|extension| extension != "patch") {
+            continue;
+        }
+        let name = path.file_stem().expect("a patch has a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("the patch is readable");
+        let canary = Canary::parse(&name, &text).expect("in good form");
+        canary.apply(&mut tree.clone()).expect("the patch applies");
+        named.push(name);
+    }
+    let readme = root.join("canaries/README.md");
+    let readme = std::fs::read_to_string(readme).expect("the canaries have a README");
+    named.retain(|name| !readme.contains(&format!("`{name}`")));
+    assert!(named.is_empty(), "canaries/README.md does not name {named:?}");
+}

@@ -144,8 +144,9 @@ pub(crate) struct Books {
     pub(crate) committed_by: GroupId,
     /// Up to which index any client was told of.
     pub(crate) acknowledged: LogIndex,
-    /// Whose machines were replaced.
-    forgetful: Members,
+    /// Of each member, the last entry of which it may have forgotten that it had it, since its
+    /// machine was replaced.
+    forgotten: Vec<LogIndex>,
 }
 
 impl State {
@@ -301,7 +302,7 @@ impl Books {
             committed: Vec::new(),
             committed_by: GroupId::default(),
             acknowledged: LogIndex::ZERO,
-            forgetful: Members::default(),
+            forgotten: vec![LogIndex::ZERO; members],
         }
     }
 
@@ -330,13 +331,35 @@ impl Books {
     /// on what it has, and nobody who still goes by a group with it could be elected with the vote
     /// of somebody who has forgotten everything. Its removal alone is not enough, since those who
     /// have not heard of that could elect one of them. Nor may those who have forgotten everything
-    /// be a quorum of any group that there was: one of them that returns is sent the log from its
-    /// beginning, goes by each of these groups in turn, and could be elected by the others. Anybody
-    /// may crash at any time, and know only what is on its disk.
+    /// and those who are far behind be a quorum of any group that there was: one of them that
+    /// returns is sent the log from its beginning, goes by each of these groups in turn, and could
+    /// be elected by the others. Anybody may crash at any time, and know only what is on its disk.
     pub(crate) fn may_replace(&self, member: usize) -> bool {
-        let forgetful = self.forgetful.with(member);
-        if self.groups.0.iter().any(|known| known.group.has_quorum(forgetful)) {
-            return false;
+        let forgotten = |other: usize, since: LogIndex| {
+            other == member || self.forgotten[other] >= since.max(FOUNDING)
+        };
+        let elects_anew = |slot: &Slot, end: LogIndex| {
+            let InForce { since, group } = self.groups.get(slot.group);
+            let votes = (0..self.pages.len())
+                .filter(|voter| {
+                    let page = &self.pages[*voter];
+                    let last = page.last().min(last_of(&page.durable));
+                    forgotten(*voter, since) || last <= (slot.term, end)
+                })
+                .collect();
+            let mut stand = (0..self.pages.len()).filter(|other| forgotten(*other, since));
+            group.has_quorum(votes) && stand.any(|other| group.electorate().contains(other))
+        };
+        let logs = self.pages.iter().flat_map(|page| [page.present(), &page.durable]);
+        for log in logs.chain([&self.committed[..]]) {
+            // Only the last entry under each group matters: with less, fewer votes are won.
+            let ends = (1..=log.len())
+                .filter(|end| log.get(*end).is_none_or(|next| next.group != log[end - 1].group));
+            for end in ends {
+                if elects_anew(&log[end - 1], LogIndex(end as u64)) {
+                    return false;
+                }
+            }
         }
         let others = self.pages.iter().enumerate().filter(|(other, _)| *other != member);
         others.map(|(_, page)| page).all(|page| {
@@ -393,7 +416,9 @@ impl Books {
 
     /// The member's machine is gone, and another one with an empty disk takes its place.
     pub(crate) fn replace(&mut self, member: usize) {
-        self.forgetful = self.forgetful.with(member);
+        let logs = self.pages.iter().flat_map(|page| [page.present(), &page.durable]);
+        let longest = logs.chain([&self.committed[..]]).map(<[Slot]>::len).max();
+        self.forgotten[member] = LogIndex(longest.unwrap_or(0) as u64);
         let node = self.pages[member].node;
         self.pages[member] = Page::blank(node);
     }

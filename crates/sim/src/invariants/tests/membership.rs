@@ -154,8 +154,17 @@ fn a_machine_is_replaced_only_if_nobody_could_be_elected_with_what_it_forgets() 
     change_group(&mut books, 0, 1, &voters(&[0]));
     books.pages[0].state.commit = LogIndex(4);
     assert!(!books.may_replace(1), "n2 could be elected by n1");
+    let heard = books.pages[0].log[..3].to_vec();
     books.pages[2].log.clear();
-    assert!(books.may_replace(1), "n2 knows of no group");
+    books.pages[2].durable.clear();
+    assert!(!books.may_replace(1), "n2 would vote for n1 when that has got the beginning again");
+    books.pages[2].log.clone_from(&heard);
+    assert!(!books.may_replace(1), "n2 could crash, and then do so");
+    books.pages[2].durable = heard;
+    assert!(
+        books.may_replace(1),
+        "n2 goes by a group without itself, and has all of the older one"
+    );
     books.replace(2);
     assert!(!books.may_replace(1), "the founders' group would begin anew with n1 and n2");
 }

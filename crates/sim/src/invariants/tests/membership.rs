@@ -161,6 +161,8 @@ fn a_machine_is_replaced_only_if_nobody_could_be_elected_with_what_it_forgets() 
     books.pages[2].log.clone_from(&heard);
     assert!(!books.may_replace(1), "n2 could crash, and then do so");
     books.pages[2].durable = heard;
+    assert!(!books.may_replace(1), "n2 may take back what it does not know to be committed");
+    books.pages[2].state.commit = LogIndex(3);
     assert!(
         books.may_replace(1),
         "n2 goes by a group without itself, and has all of the older one"

@@ -145,6 +145,15 @@ pub enum AppendOutcome {
         /// The term of the follower's entry there.
         hint_term: Term,
     },
+    /// The follower's disk has lost entries, also such as it has acknowledged: what it still holds
+    /// ends here.
+    Lost {
+        /// Its last index.
+        last_index: LogIndex,
+        /// The last entry that it may have acknowledged before. Who knows it to hold more has got
+        /// this message late.
+        doubtful: LogIndex,
+    },
 }
 
 /// The timers that a driver keeps for the core. Setting one again replaces it.

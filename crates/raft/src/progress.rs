@@ -201,6 +201,19 @@ impl Progress {
         true
     }
 
+    /// The follower has lost what it held after `last`, also of what it had acknowledged, which was
+    /// at most `doubtful`. Says whether that was news, and not an answer that came late.
+    pub fn lost(&mut self, last: LogIndex, doubtful: LogIndex) -> bool {
+        if self.matched > doubtful {
+            return false;
+        }
+        self.matched = self.matched.min(last);
+        self.told = self.told.min(last);
+        self.next = last.next().min(self.next).max(self.matched.next());
+        self.state = ProgressState::Probe { waiting: false };
+        true
+    }
+
     /// An answer to a heartbeat shows that the way is open: whatever was lost may be sent again.
     pub fn heard(&mut self, window: Window) {
         self.began_anew = false;

@@ -71,13 +71,15 @@ impl Raft {
             // Past `matched` our log may differ from the leader's (figure 2, step 5).
             self.commit_to(commit.min(matched));
             AppendOutcome::Accepted { matched }
+        } else if self.abstains() && previous_index > self.log.last_index() {
+            self.lost()
         } else {
             let (hint_index, hint_term) = self.log.last_not_above(previous_index, previous_term);
             AppendOutcome::Rejected { previous_index, hint_index, hint_term }
         };
         let need = match outcome {
             AppendOutcome::Accepted { matched } => Need::Log(matched),
-            AppendOutcome::Rejected { .. } => Need::Term,
+            AppendOutcome::Rejected { .. } | AppendOutcome::Lost { .. } => Need::Term,
         };
         self.send(leader, need, Body::AppendReply(outcome));
     }
@@ -119,7 +121,15 @@ impl Raft {
     pub(crate) fn handle_commit(&mut self, leader: NodeId, commit: LogIndex) {
         self.follow(leader);
         // The leader never names more than what it knows us to hold.
-        self.commit_to(commit);
+        let last_index = self.log.last_index();
+        if commit > last_index && self.abstains() {
+            self.send(leader, Need::Term, Body::AppendReply(self.lost()));
+        }
+        self.commit_to(if self.abstains() { commit.min(last_index) } else { commit });
+    }
+
+    fn lost(&self) -> AppendOutcome {
+        AppendOutcome::Lost { last_index: self.log.last_index(), doubtful: self.doubtful.0 }
     }
 
     pub(crate) fn handle_heartbeat(&mut self, leader: NodeId, commit: LogIndex, round: u64) {
@@ -152,6 +162,11 @@ impl Raft {
             AppendOutcome::Rejected { previous_index, hint_index, hint_term } => {
                 let (agreement, _) = self.log.last_not_above(hint_index, hint_term);
                 if self.progress_at(position).rejected(previous_index, agreement) {
+                    self.send_append(position, true);
+                }
+            }
+            AppendOutcome::Lost { last_index, doubtful } => {
+                if self.progress_at(position).lost(last_index, doubtful) {
                     self.send_append(position, true);
                 }
             }

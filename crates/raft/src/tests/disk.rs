@@ -17,6 +17,8 @@ pub(super) struct Disk {
     pub(super) log: Vec<EntryMeta>,
     /// Which of them change the membership.
     pub(super) changes: BTreeMap<LogIndex, MembershipChange>,
+    /// The last entry that it held when it lost some, or earlier.
+    pub(super) doubtful: LogIndex,
 }
 
 /// One write on its way to the disk.
@@ -85,6 +87,16 @@ impl Disk {
         self.log.drain(..(snapshot.index.0 - old.0) as usize);
         self.changes.retain(|index, _| *index > snapshot.index);
         (self.snapshot, self.state) = (snapshot, state);
+    }
+
+    /// The last `entries` entries are gone, as far as they are not in the snapshot; what is known of
+    /// it is up to where it had been.
+    pub(super) fn lose(&mut self, entries: usize) {
+        self.doubtful = self.doubtful.max(self.last_index());
+        self.log.truncate(self.log.len().saturating_sub(entries));
+        let last = self.last_index();
+        self.changes.retain(|index, _| *index <= last);
+        self.hard_state.commit = self.hard_state.commit.min(last);
     }
 
     pub(super) fn write(&mut self, write: Write) {

@@ -14,6 +14,14 @@ use crate::revision::{ChangeRevision, Revision};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Location(u64);
 
+#[cfg(test)]
+impl Location {
+    /// Any location, each number another one.
+    pub(crate) fn nth(number: u64) -> Location {
+        Location(number)
+    }
+}
+
 /// One change of one key.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {

@@ -56,7 +56,7 @@ impl<'a> Writer<'a> {
 
         let revision = self.next_change();
         let Store { index, log, digest, .. } = &mut *self.store;
-        let generation = index.put(&request.key, revision.main, log.end());
+        let generation = index.put(&request.key, revision.main, log.end(), lease);
         let kv = KeyValue {
             key: request.key.clone(),
             value: value.clone(),

@@ -67,6 +67,8 @@ pub(crate) struct Page {
     flight: Option<Flight>,
     /// The first entry that changed since the last batch was handed out.
     unsubmitted: Option<usize>,
+    /// What was durable on its disk was destroyed, and it has not made up for that yet.
+    pub(crate) damaged: bool,
 }
 
 /// What of a member's protocol state the invariants compare before and after a step.
@@ -238,6 +240,7 @@ impl Page {
             state: State::BLANK,
             flight: None,
             unsubmitted: None,
+            damaged: false,
         }
     }
 
@@ -412,6 +415,11 @@ impl Books {
         page.running = false;
         page.log.clear();
         page.unsubmitted = None;
+    }
+
+    /// What was durable on a member's disk is destroyed.
+    pub(crate) fn damage(&mut self, member: usize) {
+        self.pages[member].damaged = true;
     }
 
     /// The member's machine is gone, and another one with an empty disk takes its place.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::key_index::{Generation, KeyIndex};
 use crate::key_range::KeyRange;
 use crate::revision::Revision;
-use crate::revision_log::{Location, Record, Relocations};
+use crate::revision_log::{Location, Record};
 
 /// All keys that a read at or above the last compaction can see, deleted ones included.
 #[derive(Clone, Debug, Default)]
@@ -79,17 +79,17 @@ impl Index {
     }
 
     /// Ends the generations of all existing keys of a range, in their order. `bury` is told each
-    /// key and its newest write, and answers with the tombstone's location.
+    /// key with the generation and its newest write, and answers with the tombstone's location.
     pub(crate) fn delete(
         &mut self,
         range: KeyRange<'_>,
         revision: Revision,
-        mut bury: impl FnMut(&Bytes, Location) -> Location,
+        mut bury: impl FnMut(&Bytes, Generation, Location) -> Location,
     ) {
         let Some(bounds) = range.bounds() else { return };
         for (name, key) in self.keys.range_mut::<[u8], _>(bounds) {
-            if let Some(newest) = key.newest() {
-                let tombstone = bury(name, newest);
+            if let (Some(newest), Some(generation)) = (key.newest(), key.generation()) {
+                let tombstone = bury(name, generation, newest);
                 key.tombstone(revision, tombstone);
             }
         }
@@ -100,10 +100,71 @@ impl Index {
         self.keys.retain(|_, key| key.compact(revision, &mut drop));
     }
 
-    /// Follows the records that a compaction moved.
-    pub(crate) fn relocate(&mut self, relocations: &Relocations) {
-        for key in self.keys.values_mut() {
-            key.relocate(relocations);
+    /// Enters a change that a store, compacted at a revision, has on its disk, where those may
+    /// still be that the compaction drops: `dead` is told of them. The error says why no store has
+    /// such a change behind those entered so far.
+    pub(crate) fn load(
+        &mut self,
+        record: &Record,
+        location: Location,
+        compacted: Revision,
+        mut dead: impl FnMut(Location),
+    ) -> Result<(), &'static str> {
+        if record.kv.key.is_empty() {
+            return Err("a change has no key");
         }
+        let supersedes = record.revision.main <= compacted;
+        match self.keys.get_mut(&record.kv.key) {
+            Some(entry) if supersedes => {
+                entry.locations().for_each(&mut dead);
+                match KeyIndex::load_first(record, location, compacted)? {
+                    Some(only) => *entry = only,
+                    None => {
+                        self.keys.remove(&record.kv.key);
+                        dead(location);
+                    }
+                }
+            }
+            Some(entry) => entry.restore_next(record, location, compacted)?,
+            None => match KeyIndex::load_first(record, location, compacted)? {
+                Some(only) => {
+                    let key = Bytes::copy_from_slice(&record.kv.key);
+                    self.keys.insert(key, only);
+                }
+                None => dead(location),
+            },
+        }
+        Ok(())
+    }
+
+    /// Takes back a key's newest change, which was made at a revision. `generation` is the one
+    /// that lived before.
+    pub(crate) fn take_back(
+        &mut self,
+        key: &[u8],
+        revision: Revision,
+        generation: Option<Generation>,
+    ) {
+        let entry = self.keys.get_mut(key).expect("a key that was changed is there");
+        if !entry.take_back(revision, generation) {
+            self.keys.remove(key);
+        }
+    }
+
+    /// Where a key's change at exactly this revision lies.
+    pub(crate) fn at(&self, key: &[u8], revision: Revision) -> Option<Location> {
+        self.keys.get(key)?.at(revision)
+    }
+
+    /// Whether a key's change at exactly this revision is there, and stays when the store is
+    /// compacted.
+    pub(crate) fn keeps(&self, key: &[u8], revision: Revision, compacted: Revision) -> bool {
+        self.keys.get(key).is_some_and(|entry| entry.keeps(revision, compacted))
+    }
+
+    /// A key's change at exactly this revision lies elsewhere from now on. False if it is not
+    /// there.
+    pub(crate) fn relocate(&mut self, key: &[u8], revision: Revision, location: Location) -> bool {
+        self.keys.get_mut(key).is_some_and(|entry| entry.relocate(revision, location))
     }
 }

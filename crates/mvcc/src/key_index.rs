@@ -6,7 +6,7 @@
 //! binary search and a key costs one allocation.
 
 use crate::revision::Revision;
-use crate::revision_log::{Location, Record, Relocations};
+use crate::revision_log::{Location, Record};
 
 /// The changes of one key, never empty.
 #[derive(Clone, Debug)]
@@ -167,11 +167,65 @@ impl KeyIndex {
         !self.changes.is_empty()
     }
 
-    /// Follows the records that a compaction moved.
-    pub(crate) fn relocate(&mut self, relocations: &Relocations) {
-        // A compaction leaves one change at or below its revision, and moves no others.
-        if let Some(oldest) = self.changes.first_mut() {
-            oldest.location = relocations.follow(oldest.location);
+    /// The index of a key of which this is the oldest change that a store, compacted at a
+    /// revision, still has on its disk; `None` if not even this one can be seen. The error says
+    /// why it cannot be.
+    pub(crate) fn load_first(
+        record: &Record,
+        location: Location,
+        compacted: Revision,
+    ) -> Result<Option<KeyIndex>, &'static str> {
+        if record.is_tombstone && record.revision.main < compacted {
+            return Ok(None);
         }
+        KeyIndex::restore_first(record, location, compacted).map(Some)
+    }
+
+    /// All changes that are held.
+    pub(crate) fn locations(&self) -> impl Iterator<Item = Location> {
+        self.changes.iter().map(|change| change.location)
+    }
+
+    /// The living generation, `None` while the key is deleted.
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        self.generation
+    }
+
+    /// Takes the newest change back, which was made at a revision. `generation` is the one that
+    /// lived before. False if nothing is left, and the key with it.
+    pub(crate) fn take_back(&mut self, revision: Revision, generation: Option<Generation>) -> bool {
+        let newest = self.changes.pop().expect("an index holds at least one change");
+        assert_eq!(newest.revision, revision, "only the newest transaction is taken back");
+        self.generation = generation;
+        !self.changes.is_empty()
+    }
+
+    fn change_at(&self, revision: Revision) -> Option<usize> {
+        self.changes.binary_search_by_key(&revision, |change| change.revision).ok()
+    }
+
+    /// Where the change at exactly this revision lies.
+    pub(crate) fn at(&self, revision: Revision) -> Option<Location> {
+        self.change_at(revision).map(|at| self.changes[at].location)
+    }
+
+    /// Whether the change at exactly this revision is there, and stays when the store is
+    /// compacted.
+    pub(crate) fn keeps(&self, revision: Revision, compacted: Revision) -> bool {
+        let Some(at) = self.change_at(revision) else { return false };
+        if revision > compacted {
+            return true;
+        }
+        let is_newest = self.changes.get(at + 1).is_none_or(|next| next.revision > compacted);
+        is_newest && (!self.changes[at].is_tombstone || revision == compacted)
+    }
+
+    /// The change at exactly this revision lies elsewhere from now on. False if it is not there.
+    pub(crate) fn relocate(&mut self, revision: Revision, location: Location) -> bool {
+        let at = self.change_at(revision);
+        if let Some(at) = at {
+            self.changes[at].location = location;
+        }
+        at.is_some()
     }
 }

@@ -5,8 +5,9 @@
 use std::cmp::Ordering;
 
 use bytes::Bytes;
+use quorate_wal::disk::Disk;
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::key_range::KeyRange;
 use crate::request::{RangeRequest, SortOrder, SortTarget};
 use crate::response::{KeyValue, RangeResponse};
@@ -20,7 +21,8 @@ impl Store {
         &self,
         request: &RangeRequest,
         current: Revision,
-    ) -> Result<RangeResponse, Error> {
+        disk: &dyn Disk,
+    ) -> Result<RangeResponse, Failure> {
         let at = self.readable_revision(request.revision, current)?;
         let range = KeyRange::new(&request.key, &request.range_end);
         let mut visible = self.index.visible(range, at);
@@ -30,12 +32,12 @@ impl Store {
         }
         let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
         let fetched = if needs_all(request) { usize::MAX } else { limit.saturating_add(1) };
-        let mut kvs: Vec<&KeyValue> = Vec::new();
+        let mut kvs: Vec<KeyValue> = Vec::new();
         let mut count = 0;
         for location in visible.by_ref() {
             count += 1;
-            let kv = &self.log.get(location).kv;
-            if passes_filters(request, kv) {
+            let kv = self.log.get(location, disk)?.kv;
+            if passes_filters(request, &kv) {
                 kvs.push(kv);
                 if kvs.len() == fetched {
                     break;
@@ -95,7 +97,7 @@ fn passes_filters(request: &RangeRequest, kv: &KeyValue) -> bool {
 
 /// Sorts what lies in the order of its keys. The sort is stable, so equals stay in that order,
 /// which etcd leaves open.
-fn sort(request: &RangeRequest, kvs: &mut [&KeyValue]) {
+fn sort(request: &RangeRequest, kvs: &mut [KeyValue]) {
     let compare = |left: &KeyValue, right: &KeyValue| -> Ordering {
         match request.sort_target {
             SortTarget::Key => left.key.cmp(&right.key),
@@ -113,10 +115,6 @@ fn sort(request: &RangeRequest, kvs: &mut [&KeyValue]) {
     }
 }
 
-fn answer(request: &RangeRequest, kv: &KeyValue) -> KeyValue {
-    if request.keys_only {
-        KeyValue { key: kv.key.clone(), value: Bytes::new(), ..*kv }
-    } else {
-        kv.clone()
-    }
+fn answer(request: &RangeRequest, kv: KeyValue) -> KeyValue {
+    if request.keys_only { KeyValue { value: Bytes::new(), ..kv } } else { kv }
 }

@@ -48,9 +48,7 @@ impl Store {
         disk: &dyn Disk,
         mut visit: impl FnMut(&Record),
     ) -> Result<(), Damage> {
-        let is_kept = |record: &Record| {
-            self.index.keeps(&record.kv.key, record.revision.main, self.compacted)
-        };
+        let is_kept = |record: &Record| self.index.keeps(record, self.compacted);
         let mut walk = self.log.walk(Revision::INITIAL);
         while let Some(record) = walk.next(disk, is_kept)? {
             if record.revision.main > through {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quorate_wal::disk::Disk;
 
 use crate::hash::Fingerprint;
-use crate::key_index::Generation;
+use crate::key_index::Life;
 use crate::key_range::KeyRange;
 use crate::request::{DeleteRangeRequest, PutRequest};
 use crate::response::{DeleteRangeResponse, KeyValue, PutResponse};
@@ -24,8 +24,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) disk: &'a dyn Disk,
     /// The revision that the transaction takes if it changes something.
     main: Revision,
-    /// What it changed so far: each key, and the generation that lived before.
-    changes: Vec<(Bytes, Option<Generation>)>,
+    /// What it changed so far: each key, and how it lived before.
+    changes: Vec<(Bytes, Option<Life>)>,
     /// How log and digest were.
     before: (Mark, Fingerprint),
 }
@@ -53,8 +53,8 @@ impl<'a> Writer<'a> {
     /// Ends the transaction as if it had never begun.
     pub(crate) fn take_back(self) {
         let Store { index, log, digest, .. } = self.store;
-        for (key, generation) in self.changes.into_iter().rev() {
-            index.take_back(&key, self.main, generation);
+        for (key, before) in self.changes.into_iter().rev() {
+            index.take_back(&key, self.main, before);
         }
         let (mark, before) = self.before;
         log.take_back(mark);
@@ -89,12 +89,12 @@ impl<'a> Writer<'a> {
         };
         let mut record = Record { revision, is_tombstone: false, kv };
         let location = log.next_location(&record);
-        let generation = index.put(&request.key, revision.main, location);
+        let (generation, before) = index.put(&request.key, revision.main, location, lease);
         record.kv.create_revision = generation.created;
         record.kv.version = generation.version;
         digest.record(&record);
         log.push(record);
-        self.changes.push((request.key.clone(), generation.before()));
+        self.changes.push((request.key.clone(), before));
         let prev_kv = if request.prev_kv { previous } else { None };
         Ok(PutResponse { revision: self.main, prev_kv })
     }
@@ -112,13 +112,13 @@ impl<'a> Writer<'a> {
         let before = changes.len();
         let Store { index, log, digest, .. } = &mut *self.store;
         let range = KeyRange::new(&request.key, &request.range_end);
-        index.delete(range, main, |key, generation, newest| {
+        index.delete(range, main, |key, life, newest| {
             if request.prev_kv {
                 newest_writes.push(newest);
             }
             let revision = ChangeRevision { main, sub: changes.len() as u32 };
             let record = tombstone(key, revision);
-            changes.push((record.kv.key.clone(), Some(generation)));
+            changes.push((record.kv.key.clone(), Some(life)));
             digest.record(&record);
             log.push(record)
         });
@@ -133,14 +133,6 @@ impl<'a> Writer<'a> {
     fn newest(&self, key: &[u8]) -> Result<Option<KeyValue>, Damage> {
         let newest = self.store.index.newest(key);
         newest.map(|location| Ok(self.store.log.get(location, self.disk)?.kv)).transpose()
-    }
-}
-
-impl Generation {
-    /// As it was before its newest write.
-    fn before(self) -> Option<Generation> {
-        let Generation { created, version } = self;
-        (version > 1).then(|| Generation { created, version: version - 1 })
     }
 }
 

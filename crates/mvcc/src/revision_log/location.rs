@@ -59,6 +59,14 @@ impl Location {
     }
 }
 
+#[cfg(test)]
+impl Location {
+    /// Any location, each number another one.
+    pub(crate) fn nth(number: u64) -> Location {
+        Location(number)
+    }
+}
+
 impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "slot {} at {} (~{} bytes)", self.slot().0, self.offset(), self.size_bound())

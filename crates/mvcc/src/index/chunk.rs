@@ -202,7 +202,7 @@ impl Chunk {
     }
 
     /// Removes deleted keys.
-    fn remove(&mut self, gone: &[usize]) {
+    pub(super) fn remove(&mut self, gone: &[usize]) {
         if gone.is_empty() {
             return;
         }

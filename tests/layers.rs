@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("history", &[]),
     ("wal", &["proto"]),
     ("disk", &["wal"]),
-    ("mvcc", &[]),
+    ("mvcc", &["wal"]),
     ("checker", &["history"]),
     ("member", &["proto", "raft", "wal", "mvcc"]),
     ("models", &[]),

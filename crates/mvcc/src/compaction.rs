@@ -3,6 +3,8 @@
 //! Owns when a compaction is refused, and that index and log drop the same changes. What a key
 //! keeps is the key index's to say. Takes no revision: what the store holds does not change.
 
+use std::collections::BTreeSet;
+
 use crate::error::Error;
 use crate::request::CompactRequest;
 use crate::response::CompactResponse;
@@ -25,16 +27,24 @@ impl Store {
         self.compacted = revision;
         self.digest.compaction(revision);
 
-        let mut sweep = self.log.sweep(revision);
-        self.index.compact(revision, |location| sweep.drop_record(location));
-        let relocations = sweep.finish();
-        self.index.relocate(&relocations);
+        if self.log.place.is_some() {
+            let log = &mut self.log;
+            self.index.compact(revision, |location| log.note_dead(location));
+        } else {
+            let mut dead = BTreeSet::new();
+            self.index.compact(revision, |location| {
+                dead.insert(location);
+            });
+            self.log.forget(&dead);
+        }
         Ok(CompactResponse { revision: self.current })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use quorate_wal::disk::MemDisk;
+
     use super::*;
     use crate::request::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest};
     use crate::revision::Revision;
@@ -62,7 +72,8 @@ mod tests {
     /// All changes that the store holds, as `revision.sub:key±`.
     fn held(store: &Store) -> String {
         let mut held = Vec::new();
-        for record in store.log.up_to(store.current) {
+        let mut walk = store.log.walk(Revision::INITIAL);
+        while let Some(record) = walk.next(&MemDisk::new(), |_| true).expect("it is in memory") {
             let (revision, key) = (record.revision, String::from_utf8_lossy(&record.kv.key));
             let sign = if record.is_tombstone { '-' } else { '+' };
             held.push(format!("{}.{}:{key}{sign}", revision.main, revision.sub));
@@ -127,7 +138,7 @@ mod tests {
         run(&mut store, "a+");
         assert_eq!(held(&store), "4.0:a- 5.0:a+");
         let newest = store.index.newest(b"a").expect("a exists");
-        let kv = &store.log.get(newest).kv;
+        let kv = store.log.get(newest, &MemDisk::new()).expect("it is in memory").kv;
         assert_eq!((kv.create_revision, kv.version), (Revision(5), 1));
     }
 }

@@ -18,7 +18,7 @@ use std::ops::{Bound, Range};
 
 use bytes::Bytes;
 
-use crate::key_index::{Generation, KeyIndex, Summary, Visible};
+use crate::key_index::{Generation, KeyIndex, Life, Summary, Visible};
 use crate::key_range::KeyRange;
 use crate::revision::{LeaseId, Revision};
 use crate::revision_log::{Location, Record};
@@ -26,6 +26,7 @@ use crate::revision_log::{Location, Record};
 mod chunk;
 mod living;
 mod maintenance;
+mod restoring;
 
 use chunk::{Chunk, MAX_KEYS, Turn, fence};
 use living::LivingCounts;
@@ -161,24 +162,26 @@ impl Index {
         })
     }
 
-    /// Enters a write, whose record lies or will lie at `location`.
+    /// Enters a write, whose record lies or will lie at `location`. Answers with the generation as
+    /// it is now, and with how the key lived before.
     pub(crate) fn put(
         &mut self,
         key: &[u8],
         revision: Revision,
         location: Location,
         lease: Option<LeaseId>,
-    ) -> Generation {
+    ) -> (Generation, Option<Life>) {
         match self.locate(key) {
             Ok(place) => self.update(place, |history| {
+                let before = history.life();
                 history.put(revision, location, lease);
-                history.generation().expect("a key that was written exists")
+                (history.generation().expect("a key that was written exists"), before)
             }),
             Err(place) => {
                 let history = KeyIndex::create(revision, location, lease);
                 let generation = history.generation().expect("a key that is created exists");
                 self.insert(place, key, history);
-                generation
+                (generation, None)
             }
         }
     }
@@ -207,12 +210,12 @@ impl Index {
     }
 
     /// Ends the generations of all existing keys of a range, in their order. `bury` is told each
-    /// key and its newest write, and answers with the tombstone's location.
+    /// key with its life and its newest write, and answers with the tombstone's location.
     pub(crate) fn delete(
         &mut self,
         range: KeyRange<'_>,
         revision: Revision,
-        mut bury: impl FnMut(&Bytes, Location) -> Location,
+        mut bury: impl FnMut(&Bytes, Life, Location) -> Location,
     ) {
         let Some((start, end)) = self.places(range) else { return };
         for chunk in start.chunk..=end.chunk {
@@ -220,8 +223,11 @@ impl Index {
                 continue;
             }
             for at in self.part(chunk, start, end) {
-                let Some(newest) = self.chunks[chunk].history(at).newest() else { continue };
-                let tombstone = bury(&Bytes::from(self.chunks[chunk].key(at)), newest);
+                let history = self.chunks[chunk].history(at);
+                let (Some(newest), Some(life)) = (history.newest(), history.life()) else {
+                    continue;
+                };
+                let tombstone = bury(&Bytes::from(self.chunks[chunk].key(at)), life, newest);
                 self.update(Place { chunk, at }, |key| key.tombstone(revision, tombstone));
             }
         }

@@ -6,18 +6,21 @@
 //! others: the count, the keys without values, filters and every order but that of the values
 //! need none, unless the read is of a revision at which a key was not yet as it is now.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use quorate_wal::disk::Disk;
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::index::Found;
 use crate::key_index::Summary;
 use crate::key_range::KeyRange;
 use crate::request::{RangeRequest, SortOrder, SortTarget};
 use crate::response::{KeyValue, RangeResponse};
 use crate::revision::Revision;
+use crate::revision_log::damage::Damage;
 use crate::store::Store;
 
 impl Store {
@@ -27,7 +30,8 @@ impl Store {
         &self,
         request: &RangeRequest,
         current: Revision,
-    ) -> Result<RangeResponse, Error> {
+        disk: &dyn Disk,
+    ) -> Result<RangeResponse, Failure> {
         let at = self.readable_revision(request.revision, current)?;
         let range = KeyRange::new(&request.key, &request.range_end);
         let count = self.index.count(range, at);
@@ -36,27 +40,61 @@ impl Store {
             return Ok(header);
         }
         let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
-        let mut found = self.select(request, range, at, limit.saturating_add(1));
+        let fetch = Fetch { store: self, disk, damage: RefCell::default() };
+        let mut found = fetch.select(request, range, at, limit.saturating_add(1));
         let more = found.len() > limit;
         found.truncate(limit);
-        let kvs = found.into_iter().map(|found| self.answer(request, &found)).collect();
+        let kvs = found.into_iter().map(|found| fetch.answer(request, &found)).collect();
+        if let Some(damage) = fetch.damage.into_inner() {
+            return Err(damage.into());
+        }
         Ok(RangeResponse { kvs, more, ..header })
     }
 
+    /// The revision to read at, for a reader that sees the store up to `current`. As in etcd,
+    /// what is not above zero reads the current one.
+    pub(crate) fn readable_revision(
+        &self,
+        requested: Option<Revision>,
+        current: Revision,
+    ) -> Result<Revision, Error> {
+        let revision = requested.filter(|revision| revision.0 > 0).unwrap_or(current);
+        if revision > current {
+            return Err(Error::FutureRevision);
+        }
+        if revision < self.compacted {
+            return Err(Error::Compacted);
+        }
+        Ok(revision)
+    }
+}
+
+/// What a read fetches.
+struct Fetch<'s> {
+    store: &'s Store,
+    disk: &'s dyn Disk,
+    /// The first record that could not be fetched. The answer is thrown away then.
+    damage: RefCell<Option<Damage>>,
+}
+
+impl<'s> Fetch<'s> {
     /// The keys to answer with, in the order that is asked for, at most so many: one more than the
     /// limit tells whether there are more.
     ///
     /// A target without an order does not count: as in etcd, the lowest keys are then cut first
     /// and sorted afterwards, unless there are filters.
     fn select<'a>(
-        &'a self,
+        &self,
         request: &RangeRequest,
         range: KeyRange<'a>,
         revision: Revision,
         most: usize,
-    ) -> Vec<Found<'a>> {
+    ) -> Vec<Found<'a>>
+    where
+        's: 'a,
+    {
         let passes = |found: &Found<'_>| !is_filtered(request) || self.passes(request, found);
-        let keys = self.index.find(range, revision);
+        let keys = self.store.index.find(range, revision);
         match (request.sort_order, request.sort_target) {
             (SortOrder::None | SortOrder::Ascend, SortTarget::Key) => {
                 keys.filter(passes).take(most).collect()
@@ -89,7 +127,7 @@ impl Store {
                 SortTarget::Key | SortTarget::Value => unreachable!("these are no numbers"),
             }
         };
-        let value = |found: &Found<'_>| self.kv(found).value.clone();
+        let value = |found: &Found<'_>| self.kv(found).value;
         match (target, descends) {
             (SortTarget::Key, _) => unreachable!("the keys lie in their order"),
             (SortTarget::Value, false) => lowest(found, most, value),
@@ -109,7 +147,7 @@ impl Store {
 
     fn answer(&self, request: &RangeRequest, found: &Found<'_>) -> KeyValue {
         if !request.keys_only {
-            return self.kv(found).clone();
+            return self.kv(found);
         }
         let Summary { create_revision, mod_revision, version, lease } = self.summary(found);
         let (key, value) = (found.key(), Bytes::new());
@@ -119,29 +157,18 @@ impl Store {
     /// What a read says of a key besides its value. Only of a write that is not the key's newest
     /// the record has to be fetched.
     fn summary(&self, found: &Found<'_>) -> Summary {
-        found.summary().unwrap_or_else(|| Summary::of(self.kv(found)))
+        found.summary().unwrap_or_else(|| Summary::of(&self.kv(found)))
     }
 
     /// The one place where a read fetches a record.
-    fn kv(&self, found: &Found<'_>) -> &KeyValue {
-        &self.log.get(found.location()).kv
-    }
-
-    /// The revision to read at, for a reader that sees the store up to `current`. As in etcd,
-    /// what is not above zero reads the current one.
-    pub(crate) fn readable_revision(
-        &self,
-        requested: Option<Revision>,
-        current: Revision,
-    ) -> Result<Revision, Error> {
-        let revision = requested.filter(|revision| revision.0 > 0).unwrap_or(current);
-        if revision > current {
-            return Err(Error::FutureRevision);
+    fn kv(&self, found: &Found<'_>) -> KeyValue {
+        match self.store.log.get(found.location(), self.disk) {
+            Ok(record) => record.kv,
+            Err(damage) => {
+                self.damage.borrow_mut().get_or_insert(damage);
+                KeyValue::default()
+            }
         }
-        if revision < self.compacted {
-            return Err(Error::Compacted);
-        }
-        Ok(revision)
     }
 }
 

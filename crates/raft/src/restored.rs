@@ -25,7 +25,7 @@ pub struct Options {
     /// refuses its pre-vote to one of a lower priority. It is a wish, not a rule.
     pub priority: u32,
     /// Leaders may answer reads without a round of heartbeats while their lease holds
-    /// ([`Event::LeaseRead`]). Set alike at all members.
+    /// ([`Event::LeaseRead`](crate::Event::LeaseRead)). Set alike at all members.
     pub lease_reads: bool,
 }
 

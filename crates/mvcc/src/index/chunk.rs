@@ -194,7 +194,7 @@ impl Chunk {
     }
 
     /// Removes deleted keys.
-    fn remove(&mut self, gone: &[usize]) {
+    pub(super) fn remove(&mut self, gone: &[usize]) {
         if gone.is_empty() {
             return;
         }

@@ -7,7 +7,7 @@
 use crate::index::chunk::Chunk;
 use crate::index::{Index, Place};
 use crate::revision::Revision;
-use crate::revision_log::{Location, Relocations};
+use crate::revision_log::Location;
 
 /// Where a sweep or a walk goes on. The default is the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,7 +121,6 @@ impl Index {
     }
 
     /// Where the change that a key made at exactly this revision lies, tombstones included.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the durable store is to call it"))]
     pub(crate) fn location_of(&self, key: &[u8], revision: Revision) -> Option<Location> {
         let (found, location) = self.get(key)?.changes_from(revision).next()?;
         (found == revision).then_some(location)
@@ -130,7 +129,6 @@ impl Index {
     /// Follows one record to another place. False, and nothing is changed, if that change is not
     /// there any more or lies elsewhere: it was swept or moved since whoever moves it looked.
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "the durable store is to call it"))]
     pub(crate) fn relocate_change(
         &mut self,
         key: &[u8],
@@ -146,15 +144,6 @@ impl Index {
                 true
             }
             _ => false,
-        }
-    }
-
-    /// Follows the records that a compaction moved.
-    pub(crate) fn relocate(&mut self, relocations: &Relocations) {
-        for chunk in &mut self.chunks {
-            for history in chunk.histories_mut() {
-                history.relocate(relocations);
-            }
         }
     }
 }

@@ -137,14 +137,14 @@ impl Pair {
         let newest = self.twin.keys[key].last().and_then(|change| change.written);
         let newest = newest.expect("it was just written");
         let expected = Generation { created: newest.create_revision, version: newest.version };
-        assert_eq!(generation, expected);
+        assert_eq!(generation.0, expected);
     }
 
     fn delete(&mut self, range: KeyRange<'_>) {
         let revision = self.revision.next();
         let (mut buried, first) = (Vec::new(), self.written);
         let written = &mut self.written;
-        self.index.delete(range, revision, |key, newest| {
+        self.index.delete(range, revision, |key, _, newest| {
             *written += 1;
             buried.push((key.to_vec(), newest));
             Location::nth(*written)

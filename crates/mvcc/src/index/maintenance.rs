@@ -63,7 +63,7 @@ impl Index {
     }
 
     /// Merges neighbours that have become small, of some chunks and those next to them.
-    fn merge_small(&mut self, first: usize, last: usize) {
+    pub(super) fn merge_small(&mut self, first: usize, last: usize) {
         let part = first.saturating_sub(1)..(last + 2).min(self.chunks.len());
         let (mut fences, mut chunks) = (Vec::new(), Vec::<Box<Chunk>>::new());
         let fenced = self.fences.drain(part.clone()).zip(self.chunks.drain(part.clone()));

@@ -13,6 +13,9 @@ use super::*;
 use crate::response::KeyValue;
 use crate::revision::ChangeRevision;
 
+mod loading;
+mod memory;
+
 /// A change of the twin's, with all that a read could want of it.
 #[derive(Clone, Debug, PartialEq)]
 struct Change {
@@ -484,39 +487,6 @@ fn one_change_of_a_key_is_found_by_its_revision_and_follows_its_record() {
         assert_eq!(index.location_of(key, Revision(revision)), None);
         assert!(!index.relocate_change(key, Revision(revision), elsewhere, elsewhere));
     }
-}
-
-#[test]
-fn a_key_without_a_past_costs_five_words_and_its_location() {
-    assert_eq!(size_of::<KeyIndex>(), 40 + size_of::<Location>());
-}
-
-/// Bytes that the index holds, as the allocator is asked for them, for each of so many keys of 31
-/// bytes that come in an order.
-fn bytes_a_key(keys: u64, order: impl Fn(u64) -> u64, writes: u64) -> f64 {
-    let mut index = Index::default();
-    let held = allocation_counter::measure(|| {
-        for write in 0..writes * keys {
-            let revision = Revision(2 + write as i64);
-            let key = numbered(order(write % keys) as u32);
-            index.put(&key, revision, Location::nth(write), None);
-        }
-    });
-    check_structure(&index);
-    held.bytes_current as f64 / keys as f64
-}
-
-#[test]
-fn memory_a_key_stays_within_what_the_header_says() {
-    for keys in [100_000, 1_000_000] {
-        let shuffled = |number: u64| number * 618_033 % keys;
-        let (ascending, random) = (bytes_a_key(keys, |n| n, 1), bytes_a_key(keys, shuffled, 1));
-        println!("{keys} keys: {ascending:.1} bytes each ascending, {random:.1} shuffled");
-        assert!(ascending < 62.0, "{ascending} bytes");
-        assert!(random < 70.0, "{random} bytes");
-    }
-    let twice = bytes_a_key(100_000, |number| number, 2);
-    println!("written twice: {twice:.1} bytes");
 }
 
 #[test]

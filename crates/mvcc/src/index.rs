@@ -28,6 +28,8 @@ mod living;
 mod maintenance;
 mod restoring;
 
+pub(crate) use maintenance::Cursor;
+
 use chunk::{Chunk, MAX_KEYS, Turn, fence};
 use living::LivingCounts;
 

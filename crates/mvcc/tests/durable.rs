@@ -107,7 +107,7 @@ fn step() -> impl Strategy<Value = Step> {
         20 => range().prop_map(Step::Range),
         15 => Just(Step::Write),
         6 => Just(Step::Checkpoint),
-        10 => Just(Step::Work),
+        40 => Just(Step::Work),
         1 => Just(Step::Die),
         2 => vec(any::<bool>(), 1..9).prop_map(Step::PowerLoss),
     ]
@@ -209,7 +209,10 @@ fn run(steps: Vec<Step>) -> (usize, usize) {
             }
             Step::Write => member.write(),
             Step::Checkpoint => member.checkpoint(),
-            Step::Work => {}
+            Step::Work => {
+                let progress = member.store.work(&member.disk, 300);
+                assert_eq!(progress.damage, None);
+            }
             Step::Die => member.restart(),
             Step::PowerLoss(kept) => {
                 let mut kept = kept.into_iter().cycle();

@@ -87,8 +87,8 @@ impl Summary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Visible {
     pub(crate) location: Location,
-    /// Known of the newest write only; of older ones the record has to be asked.
-    pub(crate) summary: Option<Summary>,
+    /// It is the key's newest change, of which the index knows all but the value.
+    pub(crate) is_newest: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -303,14 +303,15 @@ impl KeyIndex {
     pub(crate) fn visible_at(&self, revision: Revision) -> Option<Visible> {
         // Almost every read is of the newest.
         if self.newest.revision() <= revision {
-            return self.newest().map(|location| Visible { location, summary: self.summary() });
+            return self.newest().map(|location| Visible { location, is_newest: true });
         }
         let change = *self.older_changes()?.get(self.older_up_to(revision).checked_sub(1)?)?;
         let location = change.location;
-        (!change.stamp.is_tombstone()).then_some(Visible { location, summary: None })
+        (!change.stamp.is_tombstone()).then_some(Visible { location, is_newest: false })
     }
 
-    fn summary(&self) -> Option<Summary> {
+    /// What a read answers about the newest write, `None` if the key is deleted.
+    pub(crate) fn summary(&self) -> Option<Summary> {
         let Generation { created, version } = self.generation()?;
         let mod_revision = self.newest.revision();
         Some(Summary { create_revision: created, mod_revision, version, lease: self.lease })

@@ -65,7 +65,6 @@ impl Index {
     /// Merges neighbours that have become small, of some chunks and those next to them.
     fn merge_small(&mut self, first: usize, last: usize) {
         let part = first.saturating_sub(1)..(last + 2).min(self.chunks.len());
-        let before = self.chunks.len();
         let (mut fences, mut chunks) = (Vec::new(), Vec::<Box<Chunk>>::new());
         let fenced = self.fences.drain(part.clone()).zip(self.chunks.drain(part.clone()));
         for (fence, chunk) in fenced {
@@ -77,11 +76,13 @@ impl Index {
                 }
             }
         }
+        if chunks.len() < part.len() {
+            let living = chunks.iter().map(|chunk| chunk.living() as u64);
+            self.living.splice(part.clone(), living);
+            self.changed.splice(part.clone(), chunks.iter().map(|chunk| chunk.changed()));
+        }
         self.fences.splice(part.start..part.start, fences);
         self.chunks.splice(part.start..part.start, chunks);
-        if self.chunks.len() != before {
-            self.recount();
-        }
     }
 
     /// One step of a walk over all changes in the order of keys and revisions, tombstones
@@ -102,8 +103,10 @@ impl Index {
         // Of the key that the cursor names a part was told, unless it has gone since.
         let start = self.locate(&cursor.key);
         let mut first = if start.is_ok() { cursor.revision } else { Revision::default() };
-        for (chunk, part) in self.parts(start.unwrap_or_else(|place| place), self.end()) {
-            for at in part {
+        let (start, end) = (start.unwrap_or_else(|place| place), self.end());
+        for number in start.chunk..=end.chunk {
+            let chunk = &self.chunks[number];
+            for at in self.part(number, start, end) {
                 for (revision, location) in chunk.history(at).changes_from(first) {
                     if left == 0 {
                         return Some(Cursor { key: chunk.key(at).into(), revision });

@@ -82,6 +82,8 @@ impl Twin {
 /// What must hold of every index whatever was done to it.
 fn check_structure(index: &Index) {
     assert_eq!(index.fences.len(), index.chunks.len());
+    assert_eq!(index.changed.len(), index.chunks.len());
+    assert!(index.changed.iter().all(|changed| *changed <= index.newest));
     assert!(index.fences[0].is_empty());
     let (mut living, mut last) = (0, None::<Vec<u8>>);
     for (at, chunk) in index.chunks.iter().enumerate() {
@@ -95,8 +97,8 @@ fn check_structure(index: &Index) {
             let next = index.fences.get(at + 1);
             assert!(next.is_none_or(|fence| **fence > *name), "all are below the next one's");
             assert_eq!(chunk.find(&name), Ok(key));
-            let before = Revision(chunk.history(key).newest_revision().0 - 1);
-            assert!(!chunk.is_unchanged_since(before), "a chunk knows of its newest change");
+            let newest = chunk.history(key).newest_revision();
+            assert!(newest <= index.changed[at], "of each chunk the newest change is known");
             alive += usize::from(chunk.history(key).is_living());
             last = Some(name);
         }

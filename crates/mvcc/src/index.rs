@@ -34,6 +34,8 @@ mod living;
 mod maintenance;
 mod restoring;
 
+pub(crate) use maintenance::Cursor;
+
 use chunk::{Chunk, MAX_KEYS, Turn, fence};
 use living::LivingCounts;
 

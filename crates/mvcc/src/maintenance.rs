@@ -264,6 +264,7 @@ impl Store {
     ) -> Result<Step, Damage> {
         let Merge { sources, target, keys, phase } = merge;
         let Phase::Copying(copying) = phase else { unreachable!("it is asked while copying") };
+        let hides = self.may_hide(sources[0]);
         let (mut copied, mut looked_at) = (Copied::default(), 0);
         let is_last = loop {
             if copied.data.len() >= budget || looked_at >= SWEPT_CHANGES {
@@ -288,7 +289,8 @@ impl Store {
             looked_at += 1;
             let here = Location::new(slot, entry.offset, entry.frame_len);
             let (key, revision) = (&entry.record.kv.key, entry.record.revision.main);
-            if self.index.location_of(key, revision) != Some(here) {
+            let is_dead = self.index.location_of(key, revision) != Some(here);
+            if is_dead && !(entry.record.is_tombstone && hides) {
                 continue;
             }
             let body = self.copy_body(slot, &entry, &mut copying.piece, disk)?;
@@ -311,6 +313,14 @@ impl Store {
             *phase = Phase::Written(batch);
         }
         Ok(Step::More)
+    }
+
+    /// Whether a tombstone from a segment on may be all that keeps a dead write of its key, in an
+    /// older segment, from being taken for one in force at the next start. Such tombstones are
+    /// copied as if they lived: they go with the first merge that has nothing dead before it.
+    fn may_hide(&self, oldest: Slot) -> bool {
+        let mut before = self.log.order.iter().take_while(|slot| **slot != oldest);
+        before.any(|slot| self.log.segment(*slot).dead_bytes > 0)
     }
 
     /// The body of a record that lives, checked.
@@ -368,6 +378,8 @@ impl Store {
                         assert!(is_led, "it lay there a moment ago");
                     }
                     None if from == Some(to) => {}
+                    // One that may hide something is needed, though nobody can ask for it.
+                    None if entry.record.is_tombstone => {}
                     None => self.log.note_dead(to),
                 }
             }

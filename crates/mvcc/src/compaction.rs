@@ -1,7 +1,9 @@
 //! Compaction: the store gives up the history below a revision.
 //!
-//! Owns when a compaction is refused, and that index and log drop the same changes. What a key
-//! keeps is the key index's to say. Takes no revision: what the store holds does not change.
+//! Owns when a compaction is refused. It takes effect for all reads at once; memory and space come
+//! back step by step, as [`Store::work`] is called, but for a store in memory, which drops all at
+//! once. What a key keeps is the key index's to say. Takes no revision: what the store holds does
+//! not change.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +13,8 @@ use crate::response::CompactResponse;
 use crate::store::Store;
 
 impl Store {
-    /// Makes a revision the oldest readable one. Visits every key.
+    /// Makes a revision the oldest readable one. In memory it visits every key; of a store with a
+    /// directory, [`work`](Store::work) has something to do from then on.
     ///
     /// # Errors
     /// [`Error::Compacted`] at or below the last compaction, [`Error::FutureRevision`] above the
@@ -28,8 +31,7 @@ impl Store {
         self.digest.compaction(revision);
 
         if self.log.place.is_some() {
-            let log = &mut self.log;
-            self.index.compact(revision, |location| log.note_dead(location));
+            self.begin_sweep();
         } else {
             let mut dead = BTreeSet::new();
             self.index.compact(revision, |location| {

@@ -20,13 +20,16 @@
 mod compaction;
 mod error;
 mod hash;
+mod incoming;
 mod index;
 mod key_index;
 mod key_range;
+mod maintenance;
 pub mod manifest;
 mod open;
 mod options;
 mod range;
+mod repair;
 mod request;
 mod response;
 mod retain;
@@ -40,9 +43,12 @@ mod write;
 mod write_set;
 
 pub use error::{Error, Failure};
+pub use incoming::{ChunkError, ChunkId, Incoming};
+pub use maintenance::Progress;
 pub use manifest::{Manifest, ManifestError};
 pub use open::{OpenError, Opened};
 pub use options::StoreOptions;
+pub use repair::{RepairError, Scrubber};
 pub use request::{
     CompactRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest,
     RangeRequest, RequestOp, SortOrder, SortTarget, TxnRequest,
@@ -52,7 +58,7 @@ pub use response::{
     TxnResponse,
 };
 pub use revision::{LeaseId, Revision};
-pub use revision_log::damage::{ChangeId, Damage, Defect};
+pub use revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
 pub use revision_log::segment::{Extent, SegmentId, SegmentInfo};
 pub use snapshot::SnapshotError;
 pub use store::{Applier, Reader, Store};

@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_wal::disk::Disk;
@@ -102,17 +103,21 @@ impl<'s> Fetch<'s> {
             (order, target) => {
                 let cut_first = order == SortOrder::None && !is_filtered(request);
                 let candidates = if cut_first { most } else { usize::MAX };
-                let mut found: Vec<_> = keys.filter(passes).take(candidates).collect();
-                self.sort(&mut found, target, order == SortOrder::Descend);
-                found.truncate(most);
-                found
+                let found = keys.filter(passes).take(candidates);
+                self.sorted(found, target, order == SortOrder::Descend, most)
             }
         }
     }
 
-    /// Sorts keys that lie in their order by something else. The sort is stable, so equals stay in
-    /// that order, which etcd leaves open. Only the order of values looks at values.
-    fn sort(&self, found: &mut Vec<Found<'_>>, target: SortTarget, descends: bool) {
+    /// The first keys by something other than themselves. Only the order of values looks at
+    /// values.
+    fn sorted<'a>(
+        &self,
+        found: impl Iterator<Item = Found<'a>>,
+        target: SortTarget,
+        descends: bool,
+        most: usize,
+    ) -> Vec<Found<'a>> {
         let number = |found: &Found<'_>| {
             let summary = self.summary(found);
             match target {
@@ -125,10 +130,10 @@ impl<'s> Fetch<'s> {
         let value = |found: &Found<'_>| self.kv(found).value;
         match (target, descends) {
             (SortTarget::Key, _) => unreachable!("the keys lie in their order"),
-            (SortTarget::Value, false) => found.sort_by_cached_key(value),
-            (SortTarget::Value, true) => found.sort_by_cached_key(|found| Reverse(value(found))),
-            (_, false) => found.sort_by_cached_key(number),
-            (_, true) => found.sort_by_cached_key(|found| Reverse(number(found))),
+            (SortTarget::Value, false) => lowest(found, most, value),
+            (SortTarget::Value, true) => lowest(found, most, |found| Reverse(value(found))),
+            (_, false) => lowest(found, most, number),
+            (_, true) => lowest(found, most, |found| Reverse(number(found))),
         }
     }
 
@@ -172,4 +177,25 @@ fn is_filtered(request: &RangeRequest) -> bool {
         || request.max_mod_revision.is_some()
         || request.min_create_revision.is_some()
         || request.max_create_revision.is_some()
+}
+
+/// The items with the lowest ranks, at most so many, lowest first; no more are ever held. Equals
+/// stay in the order in which they come, which etcd leaves open.
+fn lowest<T, R: Ord>(
+    items: impl Iterator<Item = T>,
+    most: usize,
+    rank: impl Fn(&T) -> R,
+) -> Vec<T> {
+    let mut kept: BTreeMap<(R, usize), T> = BTreeMap::new();
+    for (position, item) in items.enumerate() {
+        let rank = rank(&item);
+        if kept.len() == most {
+            match kept.last_entry() {
+                Some(last) if last.key().0 > rank => last.remove(),
+                _ => continue,
+            };
+        }
+        kept.insert((rank, position), item);
+    }
+    kept.into_values().collect()
 }

@@ -23,6 +23,7 @@ use quorate_wal::disk::MemDisk;
 
 use crate::hash::Fingerprint;
 use crate::index::Index;
+use crate::maintenance::Maintenance;
 use crate::response::KeyValue;
 use crate::revision::{ChangeRevision, LeaseId, Revision};
 use crate::revision_log::{Record, RevisionLog};
@@ -166,7 +167,8 @@ impl Store {
         if reader.at != reader.bytes.len() {
             return Err(reader.incoherent("something follows the last record"));
         }
-        Ok(Store { index, log, current, compacted, digest })
+        let maintenance = Maintenance::default();
+        Ok(Store { index, log, current, compacted, digest, maintenance })
     }
 }
 

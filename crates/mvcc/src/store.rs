@@ -17,6 +17,7 @@ use quorate_wal::disk::{Disk, DiskOp, MemDisk};
 use crate::error::{Error, Failure};
 use crate::hash::Fingerprint;
 use crate::index::Index;
+use crate::maintenance::Maintenance;
 use crate::manifest::Manifest;
 use crate::request::{DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 use crate::response::{DeleteRangeResponse, KvHash, PutResponse, RangeResponse, TxnResponse};
@@ -37,6 +38,7 @@ pub struct Store {
     /// Of the last compaction. Never decreases, never above `current`.
     pub(crate) compacted: Revision,
     pub(crate) digest: Fingerprint,
+    pub(crate) maintenance: Maintenance,
 }
 
 impl Default for Store {
@@ -71,6 +73,7 @@ impl Store {
             current: Revision::INITIAL,
             compacted: Revision::NEVER_COMPACTED,
             digest: Fingerprint::new(),
+            maintenance: Maintenance::default(),
         }
     }
 

@@ -8,19 +8,31 @@ use quorate_wal::disk::DiskError;
 use super::segment::SegmentId;
 use crate::revision::Revision;
 
-/// A record that cannot be read. The request that met it had no effect; it can be tried again once
-/// the record is repaired.
+/// Something on the disk that is not what was written there. The request that met it had no
+/// effect; it can be tried again once it is [repaired](crate::Store::repair).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The segment in whose data the record lies.
+    /// The segment in whose files it is.
     pub segment: SegmentId,
-    /// Where in the data, in bytes.
-    pub offset: u32,
-    /// Which change it was, so that a peer can be asked for it. `None` if the keys' file of the
-    /// segment is damaged as well.
-    pub lost: Option<ChangeId>,
+    /// Which part of them.
+    pub part: DamagedPart,
     /// What is wrong.
     pub what: Defect,
+}
+
+/// A part of a segment's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DamagedPart {
+    /// One record of the data.
+    Record {
+        /// Where in the data, in bytes.
+        offset: u32,
+        /// Which change it was, so that a peer can be asked for it. `None` if the keys' file is
+        /// damaged as well.
+        change: Option<ChangeId>,
+    },
+    /// The keys' file. It is written anew from the data.
+    Keys,
 }
 
 /// A change of a key, as members know it of each other.
@@ -56,6 +68,13 @@ pub enum Defect {
     Undecodable,
 }
 
+impl Damage {
+    /// Of the keys' file of a segment as a whole.
+    pub(crate) fn of_keys(segment: SegmentId, what: Defect) -> Damage {
+        Damage { segment, part: DamagedPart::Keys, what }
+    }
+}
+
 impl From<DiskError> for Defect {
     fn from(error: DiskError) -> Defect {
         Defect::Unreadable(Box::new(error))
@@ -64,11 +83,21 @@ impl From<DiskError> for Defect {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "segment {}: the record at byte {}", self.segment, self.offset)?;
-        if let Some(ChangeId { key, revision }) = &self.lost {
-            write!(f, ", the change of {key:?} at revision {revision},")?;
+        write!(f, "segment {}: ", self.segment)?;
+        match &self.part {
+            DamagedPart::Record { offset, change } => {
+                write!(f, "the record at byte {offset}")?;
+                if let Some(ChangeId { key, revision }) = change {
+                    write!(f, ", the change of {key:?} at revision {revision},")?;
+                }
+                write!(f, " is damaged: {}; any peer that has it can repair it", self.what)
+            }
+            DamagedPart::Keys => write!(
+                f,
+                "the keys' file is damaged: {}; it is written anew from the data",
+                self.what
+            ),
         }
-        write!(f, " is damaged: {}; it can be repaired from any peer that has it", self.what)
     }
 }
 

@@ -59,6 +59,13 @@ impl KeysEntry {
     }
 }
 
+/// What is encoded of a record.
+struct EntryFields<'a> {
+    record: &'a Record,
+    value_len: usize,
+    body_crc: u32,
+}
+
 /// Encodes a keys' file, block by block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KeysWriter {
@@ -68,8 +75,8 @@ pub(crate) struct KeysWriter {
 }
 
 impl KeysWriter {
-    /// Adds an entry for a record of a segment, and its block to `out` once that is full. `extent`
-    /// is the file's before `out`.
+    /// Adds an entry for a record of a segment, and its block to `out` once that is full. `out` goes
+    /// to the end of the file that the segment has so far.
     pub(crate) fn add(
         &mut self,
         record: &Record,
@@ -77,6 +84,31 @@ impl KeysWriter {
         segment: &mut SegmentInfo,
         out: &mut Vec<u8>,
     ) {
+        let entry = EntryFields { record, value_len: record.kv.value.len(), body_crc };
+        self.put(&entry, offset, segment, out);
+    }
+
+    /// Adds an entry of another segment, whose record is copied to an offset of this one.
+    pub(crate) fn add_entry(
+        &mut self,
+        entry: &KeysEntry,
+        offset: u32,
+        segment: &mut SegmentInfo,
+        out: &mut Vec<u8>,
+    ) {
+        let value_len = entry.frame_len as usize - HEADER_BYTES - entry.record.body_len_with(0);
+        let fields = EntryFields { record: &entry.record, value_len, body_crc: entry.body_crc };
+        self.put(&fields, offset, segment, out);
+    }
+
+    fn put(
+        &mut self,
+        fields: &EntryFields<'_>,
+        offset: u32,
+        segment: &mut SegmentInfo,
+        out: &mut Vec<u8>,
+    ) {
+        let EntryFields { record, value_len, body_crc } = *fields;
         if self.content.is_empty() {
             put_number(u64::from(offset), &mut self.content);
             self.previous = 0;
@@ -93,7 +125,7 @@ impl KeysWriter {
             put_number(kv.version as u64, content);
             let lease = LeaseId::to_wire(kv.lease);
             put_number((lease << 1 ^ lease >> 63) as u64, content);
-            put_number(kv.value.len() as u64, content);
+            put_number(value_len as u64, content);
         }
         content.put_u32_le(body_crc);
         content.put_slice(&kv.key);
@@ -114,6 +146,11 @@ impl KeysWriter {
         out.put_slice(&self.content);
         self.content.clear();
         segment.keys.append(&out[begin..]);
+    }
+
+    /// Whether all entries are in blocks of the file.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.content.is_empty()
     }
 
     /// The entries that are in no block of the file yet.

@@ -50,12 +50,14 @@ impl Location {
         (self.0 >> SIZE_BITS) as u32
     }
 
-    /// How long the record is on the disk: not less, and at most one part in 64 more beyond the
-    /// smallest ones.
+    /// How long the record is on the disk: not less, and at most one part in 64 more.
     pub(crate) fn size_bound(self) -> u64 {
         let class = self.0 & ((1 << SIZE_BITS) - 1);
         let mantissa = class & ((1 << MANTISSA_BITS) - 1);
-        (mantissa + (1 << MANTISSA_BITS)) << (class >> MANTISSA_BITS)
+        match class >> MANTISSA_BITS {
+            0 => mantissa,
+            exponent => (mantissa + (1 << MANTISSA_BITS)) << (exponent - 1),
+        }
     }
 }
 
@@ -76,13 +78,16 @@ impl fmt::Debug for Location {
 /// The smallest class whose bound is not below a size.
 fn size_class(bytes: u32) -> u32 {
     let least = 1_u64 << MANTISSA_BITS;
-    let bytes = u64::from(bytes).max(least);
-    let mut exponent = (bytes.ilog2() - MANTISSA_BITS) as u64;
-    let mut mantissa = bytes.div_ceil(1 << exponent);
-    if mantissa == 2 * least {
-        (mantissa, exponent) = (least, exponent + 1);
+    let bytes = u64::from(bytes);
+    if bytes < least {
+        return bytes as u32;
     }
-    (exponent << MANTISSA_BITS | (mantissa - least)) as u32
+    let mut shift = u64::from(bytes.ilog2() - MANTISSA_BITS);
+    let mut mantissa = bytes.div_ceil(1 << shift);
+    if mantissa == 2 * least {
+        (mantissa, shift) = (least, shift + 1);
+    }
+    ((shift + 1) << MANTISSA_BITS | (mantissa - least)) as u32
 }
 
 #[cfg(test)]
@@ -98,7 +103,7 @@ mod tests {
                 assert_eq!((location.slot(), location.offset()), (Slot(slot), offset));
                 let (bound, size) = (location.size_bound(), u64::from(size));
                 assert!(bound >= size, "{size} became {bound}");
-                assert!(bound <= size.max(128) + size / 64, "{size} became {bound}");
+                assert!(bound <= size + size / 64, "{size} became {bound}");
             }
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod cache;
 pub(crate) mod damage;
 pub(crate) mod keys;
 pub(crate) mod location;
+mod merging;
 pub(crate) mod record;
 mod scan;
 pub(crate) mod segment;
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use quorate_wal::disk::{Disk, DiskOp, DiskPath};
 
 use self::cache::Cache;
-use self::damage::{ChangeId, Damage, Defect};
+use self::damage::{ChangeId, Damage, DamagedPart, Defect};
 use self::keys::{KeysReader, KeysWriter};
 pub(crate) use self::location::{Location, Slot};
 pub(crate) use self::record::Record;
@@ -218,11 +219,12 @@ impl RevisionLog {
         disk: &dyn Disk,
     ) -> Damage {
         let entry = self.keys_entry(segment, offset, disk);
-        let lost = entry.map(|entry| ChangeId {
+        let change = entry.map(|entry| ChangeId {
             key: entry.record.kv.key.clone(),
             revision: entry.record.revision.main,
         });
-        Damage { segment: segment.info.id, offset, lost, what }
+        let part = DamagedPart::Record { offset, change };
+        Damage { segment: segment.info.id, part, what }
     }
 
     /// What the keys' file says of the record at an offset; `None` if it cannot be read so far.
@@ -259,9 +261,12 @@ impl RevisionLog {
         self.slots.iter().flatten().map(|segment| segment.info.id)
     }
 
-    /// The segment of a name, if the log consists of it.
+    /// The segment of a name, if it is in use.
     pub(crate) fn slot_of(&self, id: SegmentId) -> Option<Slot> {
-        self.order.iter().copied().find(|slot| self.segment(*slot).info.id == id)
+        let is_it = |segment: &Option<Segment>| {
+            segment.as_ref().is_some_and(|segment| segment.info.id == id)
+        };
+        self.slots.iter().position(is_it).map(|at| Slot(at as u32))
     }
 
     pub(crate) fn tail_slot(&self) -> Slot {
@@ -337,6 +342,20 @@ impl RevisionLog {
         let id = self.next_id;
         self.next_id = id.next();
         id
+    }
+
+    /// So many names for segments that come from elsewhere: the first of them.
+    pub(crate) fn take_ids(&mut self, count: u64) -> SegmentId {
+        let first = self.next_id;
+        self.next_id = SegmentId(first.0 + count);
+        first
+    }
+
+    /// The segments that are complete, written and synced.
+    pub(crate) fn durable_infos(&self) -> impl Iterator<Item = SegmentInfo> {
+        let (_, sealed) = self.order.split_last().expect("a log always has a tail");
+        let settled = sealed.iter().map(|slot| self.segment(*slot));
+        settled.filter(|segment| segment.written == segment.end).map(|segment| segment.info)
     }
 
     fn begin_tail(&mut self) {

@@ -6,6 +6,7 @@ use quorate_wal::disk::{Disk, DiskPath};
 use super::damage::Defect;
 use super::record::{FrameHeader, HEADER_BYTES, Record};
 use super::segment::{Extent, SegmentInfo};
+use crate::revision::ChangeRevision;
 
 /// How much is read at once, in bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -22,17 +23,25 @@ pub(crate) struct Scanned {
 
 /// A walk over the records of a segment's data.
 #[derive(Debug)]
-pub(crate) struct DataScan<'a> {
-    dir: &'a DiskPath,
-    info: SegmentInfo,
+pub(crate) struct DataScan {
+    file: DiskPath,
+    first: ChangeRevision,
+    /// How much of the file counts.
+    len: u64,
     scanned: Extent,
     /// What was read and not decoded yet.
     buffer: Bytes,
 }
 
-impl<'a> DataScan<'a> {
-    pub(crate) fn new(dir: &'a DiskPath, info: &SegmentInfo) -> DataScan<'a> {
-        DataScan { dir, info: *info, scanned: Extent::default(), buffer: Bytes::new() }
+impl DataScan {
+    pub(crate) fn new(dir: &DiskPath, info: &SegmentInfo) -> DataScan {
+        DataScan::of_file(&info.id.data_file(dir), info.first, info.data.len)
+    }
+
+    /// A walk over a file with the data of a segment that begins with a change.
+    pub(crate) fn of_file(file: &DiskPath, first: ChangeRevision, len: u64) -> DataScan {
+        let (scanned, buffer) = (Extent::default(), Bytes::new());
+        DataScan { file: file.clone(), first, len, scanned, buffer }
     }
 
     /// What was read so far.
@@ -46,7 +55,7 @@ impl<'a> DataScan<'a> {
     /// Where the data is damaged, and how. There is no going on from there.
     pub(crate) fn next(&mut self, disk: &dyn Disk) -> Result<Option<Scanned>, (u64, Defect)> {
         let at = self.scanned.len;
-        if at == self.info.data.len {
+        if at == self.len {
             return Ok(None);
         }
         self.decode(disk).map(Some).map_err(|what| (at, what))
@@ -55,8 +64,7 @@ impl<'a> DataScan<'a> {
     fn decode(&mut self, disk: &dyn Disk) -> Result<Scanned, Defect> {
         let offset = self.scanned.len as u32;
         self.fill(HEADER_BYTES, disk)?;
-        let header =
-            FrameHeader::decode(&self.buffer, self.info.first, offset).ok_or(Defect::Header)?;
+        let header = FrameHeader::decode(&self.buffer, self.first, offset).ok_or(Defect::Header)?;
         let frame_len = usize::try_from(header.frame_len()).map_err(|_| Defect::Header)?;
         self.fill(frame_len, disk)?;
         let frame = self.buffer.split_to(frame_len);
@@ -73,13 +81,12 @@ impl<'a> DataScan<'a> {
         if self.buffer.len() >= wanted {
             return Ok(());
         }
-        let left = self.info.data.len - self.scanned.len;
+        let left = self.len - self.scanned.len;
         if wanted as u64 > left {
             return Err(Defect::Missing);
         }
-        let file = self.info.id.data_file(self.dir);
         let len = wanted.max(READ_BYTES).min(left as usize);
-        self.buffer = disk.read(&file, self.scanned.len, len).map_err(Defect::from)?;
+        self.buffer = disk.read(&self.file, self.scanned.len, len).map_err(Defect::from)?;
         if self.buffer.len() < wanted { Err(Defect::Missing) } else { Ok(()) }
     }
 }

@@ -114,6 +114,8 @@ pub(crate) struct Segment {
     pub(crate) written: u32,
     /// How much of its data is of changes that no read can see any more.
     pub(crate) dead_bytes: u64,
+    /// A record that no read can see any more is damaged, and it cannot be asked for.
+    pub(crate) must_rewrite: bool,
     /// Its files were created, or are about to be.
     pub(crate) has_files: bool,
 }
@@ -121,13 +123,18 @@ pub(crate) struct Segment {
 impl Segment {
     pub(crate) fn empty(id: SegmentId) -> Segment {
         let info = SegmentInfo::empty(id);
-        Segment { info, end: 0, written: 0, dead_bytes: 0, has_files: false }
+        Segment { info, end: 0, written: 0, dead_bytes: 0, must_rewrite: false, has_files: false }
     }
 
     /// A segment as a manifest names it, all of it on the disk.
     pub(crate) fn restored(info: SegmentInfo) -> Segment {
         let end = u32::try_from(info.data.len).expect("a manifest's lengths were checked");
-        Segment { info, end, written: end, dead_bytes: 0, has_files: true }
+        Segment { info, end, written: end, dead_bytes: 0, must_rewrite: false, has_files: true }
+    }
+
+    /// Whether it is worth to copy what lives and give back the rest.
+    pub(crate) fn is_mostly_dead(&self) -> bool {
+        self.must_rewrite || self.dead_bytes * 2 >= u64::from(self.end)
     }
 
     /// How much of its data is of changes that can still be seen, in bytes.

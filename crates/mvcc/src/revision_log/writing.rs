@@ -65,6 +65,23 @@ impl RevisionLog {
         batch < self.batches || (batch == self.batches && !self.is_under_way)
     }
 
+    /// Whether something is queued or under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_under_way || !self.queue.is_empty()
+    }
+
+    /// Whether all of the tail's keys are in blocks of their file.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.keys.is_flushed()
+    }
+
+    /// Ends the tail early, if there is anything in it.
+    pub(crate) fn end_tail(&mut self) {
+        if self.segment(self.tail_slot()).end > 0 {
+            self.seal();
+        }
+    }
+
     /// Whether [`take_ops`](Self::take_ops) would hand out any.
     pub(crate) fn has_ops(&self) -> bool {
         !self.is_under_way && !self.queue.is_empty()

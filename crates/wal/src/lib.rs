@@ -34,11 +34,13 @@ mod reader;
 mod record;
 mod recovery;
 mod replay;
+mod scan;
 mod segment;
 pub mod snap;
+mod verdict;
 mod writer;
 
-pub use error::{Corruption, WalError};
+pub use error::{Corruption, Damage, WalError};
 pub use recovery::{Contents, Recovered, SnapshotId, TornTail};
 pub use writer::{Wal, WalOptions};
 

@@ -30,6 +30,7 @@
 pub mod disk;
 mod error;
 mod extent;
+pub mod inspect;
 mod reader;
 mod record;
 mod recovery;

@@ -184,7 +184,8 @@ impl<'a> Reader<'a> {
         (whole && record.checksum(chain?, bytes) == record.crc).then_some(record.len)
     }
 
-    fn zero_from(&self, at: u64) -> Result<bool, DiskError> {
+    /// Whether only zeros follow.
+    pub(crate) fn zero_from(&self, at: u64) -> Result<bool, DiskError> {
         let mut at = at;
         while at < self.data_end {
             let len = (self.data_end - at).min(CHUNK_BYTES);

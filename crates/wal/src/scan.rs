@@ -32,7 +32,7 @@ pub(crate) enum Item {
     /// A record whose checksum is right. It counts once its batch's seal does.
     Record { at: u64, kind: RecordType, data: Bytes },
     /// The seal of all records since the one before.
-    Seal { at: u64, seal: Seal },
+    Seal(Seal),
     /// There is no frame, or a wrong one. The scan stays here.
     Stop(Option<Corruption>),
 }
@@ -112,7 +112,7 @@ impl<'a> Scan<'a> {
             self.at += frame_len;
             self.chain = Some(record.crc);
             self.begin_batch();
-            return Ok(Item::Seal { at, seal });
+            return Ok(Item::Seal(seal));
         }
         self.header += 1;
         self.at += frame_len;

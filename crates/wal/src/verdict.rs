@@ -224,3 +224,6 @@ pub(crate) fn judge(evidence: &Evidence) -> &'static Row {
     let row = TABLE.iter().find(|row| row.holds(evidence));
     row.expect("the table covers everything: a test tries all")
 }
+
+#[cfg(test)]
+mod tests;

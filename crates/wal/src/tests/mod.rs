@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod doubt;
 mod etcd;
 mod format;
 mod lifecycle;
@@ -47,7 +48,9 @@ fn open(disk: &mut MemDisk) -> Result<Recovered, WalError> {
 
 /// The segments' files in order.
 fn segments(disk: &MemDisk) -> Vec<DiskPath> {
-    disk.list(&dir()).expect("the log's directory")
+    let mut files = disk.list(&dir()).expect("the log's directory");
+    files.retain(|file| file.name().ends_with(".wal"));
+    files
 }
 
 fn content(disk: &MemDisk, file: &DiskPath) -> Vec<u8> {

@@ -42,7 +42,7 @@ mod verdict;
 mod writer;
 
 pub use error::{Corruption, Damage, WalError};
-pub use recovery::{Contents, Recovered, SnapshotId, TornTail};
+pub use recovery::{Contents, Outlook, Recovered, SnapshotId, TornTail};
 pub use writer::{Wal, WalOptions};
 
 #[cfg(test)]

@@ -227,6 +227,29 @@ impl Contents {
         }
     }
 
+    /// What was being written when the power went, and will be cut off. None of it was durable.
+    #[must_use]
+    pub fn torn_tail(&self) -> Option<&TornTail> {
+        self.torn.as_ref()
+    }
+
+    /// What opening from a snapshot would come to, damaged or not. Changes nothing.
+    ///
+    /// # Errors
+    /// [`WalError::UnknownSnapshot`] and [`WalError::EntriesMissing`] if the log does not
+    /// [continue](Contents::continues) that snapshot.
+    pub fn outlook(&self, start: SnapshotId) -> Result<Outlook, WalError> {
+        if !self.continues(start) {
+            return Err(self.refusal(start));
+        }
+        let Kept { count, hard_state, doubtful_up_to, loses } = self.kept(start);
+        let last_index = match count {
+            None => self.replay.extent.last(),
+            Some((_, count)) => start.index + count as u64,
+        };
+        Ok(Outlook { hard_state, last_index, doubtful_up_to, loses })
+    }
+
     /// What there is behind a snapshot.
     fn kept(&self, start: SnapshotId) -> Kept {
         let Replay { ref hard_state, doubtful_up_to, .. } = self.replay;
@@ -266,6 +289,19 @@ impl Contents {
             false => WalError::UnknownSnapshot { dir, snapshot },
         }
     }
+}
+
+/// What opening a log from a snapshot comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// As in [`Recovered::hard_state`].
+    pub hard_state: HardState,
+    /// The index of the last entry; the snapshot's if there is none behind it.
+    pub last_index: u64,
+    /// As in [`Recovered::doubtful_up_to`].
+    pub doubtful_up_to: u64,
+    /// Whether damage takes away entries that count, so that [`Contents::open`] refuses.
+    pub loses: bool,
 }
 
 /// What is kept of a log when it is opened from a snapshot.

@@ -13,12 +13,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("history", &[]),
     ("wal", &["proto"]),
     ("disk", &["wal"]),
-    ("mvcc", &[]),
+    ("mvcc", &["wal"]),
     ("checker", &["history"]),
     ("member", &["proto", "raft", "wal", "mvcc"]),
     ("models", &[]),
     ("sim", &["member", "mvcc", "raft", "wal", "proto", "history", "checker"]),
-    ("cli", &["checker", "history", "models", "sim"]),
+    ("cli", &["checker", "disk", "history", "models", "proto", "sim", "wal"]),
 ];
 
 /// The deterministic core: what was simulated is what runs.

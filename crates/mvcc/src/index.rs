@@ -10,6 +10,12 @@
 //! range at the current revision looks into two chunks and no further. At an older revision a
 //! chunk that has not changed since counts as a whole; only the others are walked.
 //!
+//! Measured with keys of 31 bytes like `/registry/pods/default/00012345`, by a counting allocator:
+//! 56 bytes a key that came in order and 61 a key that did not, of 100,000 as of 1,000,000; the
+//! map of vectors before it took some 250. A million keys so take 61 MB, and half of that again
+//! for each older change of each key that no compaction has dropped yet. The count of a range of
+//! a million keys takes 2 µs, a page of 500 keys without their values 70 µs.
+//!
 //! Why not a B-tree with counts: two levels are enough (a million keys are some 5,000 chunks), a
 //! chunk as one run of memory is what a range wants to walk, and a vector of pointers moves fast
 //! enough at a split, which some hundred insertions share.
@@ -18,7 +24,7 @@ use std::ops::{Bound, Range};
 
 use bytes::Bytes;
 
-use crate::key_index::{Generation, KeyIndex, Summary, Visible};
+use crate::key_index::{Generation, KeyIndex, Life, Summary, Visible};
 use crate::key_range::KeyRange;
 use crate::revision::{LeaseId, Revision};
 use crate::revision_log::{Location, Record};
@@ -26,6 +32,9 @@ use crate::revision_log::{Location, Record};
 mod chunk;
 mod living;
 mod maintenance;
+mod restoring;
+
+pub(crate) use maintenance::Cursor;
 
 use chunk::{Chunk, MAX_KEYS, Turn, fence};
 use living::LivingCounts;
@@ -39,7 +48,10 @@ pub(crate) struct Index {
     #[expect(clippy::vec_box, reason = "a split moves what lies behind: pointers, not chunks")]
     chunks: Vec<Box<Chunk>>,
     living: LivingCounts,
-    /// No change is newer: reads from here on are of what is there now.
+    /// For each chunk the revision of its newest change, or more: at this revision and above it is
+    /// read as it is now.
+    changed: Vec<Revision>,
+    /// The same of the whole index.
     newest: Revision,
 }
 
@@ -73,7 +85,8 @@ impl Found<'_> {
     /// What the index knows of that write: all but the value if it is the key's newest, else
     /// nothing.
     pub(crate) fn summary(&self) -> Option<Summary> {
-        self.visible.summary
+        let newest = self.visible.is_newest.then(|| self.chunk.history(self.at))?;
+        newest.summary()
     }
 }
 
@@ -82,7 +95,8 @@ impl Default for Index {
         Index {
             fences: vec![Box::default()],
             chunks: vec![Box::default()],
-            living: LivingCounts::new([0].into_iter()),
+            living: LivingCounts::new(vec![0]),
+            changed: vec![Revision::default()],
             newest: Revision::default(),
         }
     }
@@ -102,12 +116,19 @@ impl Index {
             return u64::from(key.is_some_and(|key| key.visible_at(revision).is_some()));
         }
         let Some((start, end)) = self.places(range) else { return 0 };
+        let now = self.living_before(end) - self.living_before(start);
         if self.newest <= revision {
-            return self.living_before(end) - self.living_before(start);
+            return now;
         }
-        let counts =
-            self.parts(start, end).map(|(chunk, part)| chunk.visible_within(part, revision) as u64);
-        counts.sum()
+        let mut count = now;
+        for chunk in start.chunk..=end.chunk {
+            if self.changed[chunk] > revision {
+                let (part, chunk) = (self.part(chunk, start, end), &self.chunks[chunk]);
+                count += chunk.visible_within(part.clone(), revision) as u64;
+                count -= chunk.living_within(part) as u64;
+            }
+        }
+        count
     }
 
     /// The writes in force at a revision, in the order of the keys.
@@ -134,10 +155,14 @@ impl Index {
             }
             KeyRange::From(_) | KeyRange::Between(..) => self.places(range),
         };
-        let parts = places.map(|(start, end)| self.parts(start, end)).into_iter().flatten();
-        let lively = parts
-            .filter(move |(chunk, _)| chunk.living() > 0 || !chunk.is_unchanged_since(revision));
-        lively.flat_map(move |(chunk, part)| {
+        // An inverted range is one that is empty.
+        let nowhere = Place { chunk: 0, at: 0 };
+        let (start, end) = places.unwrap_or((nowhere, nowhere));
+        let visited = (start.chunk..end.chunk + 1).filter(move |&chunk| {
+            self.changed[chunk] > revision || self.chunks[chunk].living() > 0
+        });
+        visited.flat_map(move |chunk| {
+            let (part, chunk) = (self.part(chunk, start, end), &*self.chunks[chunk]);
             part.filter_map(move |at| {
                 let visible = chunk.history(at).visible_at(revision)?;
                 Some(Found { chunk, at, visible })
@@ -145,24 +170,26 @@ impl Index {
         })
     }
 
-    /// Enters a write, whose record lies or will lie at `location`.
+    /// Enters a write, whose record lies or will lie at `location`. Answers with the generation as
+    /// it is now, and with how the key lived before.
     pub(crate) fn put(
         &mut self,
         key: &[u8],
         revision: Revision,
         location: Location,
         lease: Option<LeaseId>,
-    ) -> Generation {
+    ) -> (Generation, Option<Life>) {
         match self.locate(key) {
             Ok(place) => self.update(place, |history| {
+                let before = history.life();
                 history.put(revision, location, lease);
-                history.generation().expect("a key that was written exists")
+                (history.generation().expect("a key that was written exists"), before)
             }),
             Err(place) => {
                 let history = KeyIndex::create(revision, location, lease);
                 let generation = history.generation().expect("a key that is created exists");
                 self.insert(place, key, history);
-                generation
+                (generation, None)
             }
         }
     }
@@ -191,12 +218,12 @@ impl Index {
     }
 
     /// Ends the generations of all existing keys of a range, in their order. `bury` is told each
-    /// key and its newest write, and answers with the tombstone's location.
+    /// key with its life and its newest write, and answers with the tombstone's location.
     pub(crate) fn delete(
         &mut self,
         range: KeyRange<'_>,
         revision: Revision,
-        mut bury: impl FnMut(&Bytes, Location) -> Location,
+        mut bury: impl FnMut(&Bytes, Life, Location) -> Location,
     ) {
         let Some((start, end)) = self.places(range) else { return };
         for chunk in start.chunk..=end.chunk {
@@ -204,8 +231,11 @@ impl Index {
                 continue;
             }
             for at in self.part(chunk, start, end) {
-                let Some(newest) = self.chunks[chunk].history(at).newest() else { continue };
-                let tombstone = bury(&Bytes::from(self.chunks[chunk].key(at)), newest);
+                let history = self.chunks[chunk].history(at);
+                let (Some(newest), Some(life)) = (history.newest(), history.life()) else {
+                    continue;
+                };
+                let tombstone = bury(&Bytes::from(self.chunks[chunk].key(at)), life, newest);
                 self.update(Place { chunk, at }, |key| key.tombstone(revision, tombstone));
             }
         }
@@ -264,15 +294,6 @@ impl Index {
         first..last
     }
 
-    fn parts(
-        &self,
-        start: Place,
-        end: Place,
-    ) -> impl DoubleEndedIterator<Item = (&Chunk, Range<usize>)> {
-        let chunks = start.chunk..end.chunk + 1;
-        chunks.map(move |chunk| (&*self.chunks[chunk], self.part(chunk, start, end)))
-    }
-
     /// How many keys before a place exist now.
     fn living_before(&self, place: Place) -> u64 {
         let within = self.chunks[place.chunk].living_within(0..place.at);
@@ -282,19 +303,27 @@ impl Index {
     fn update<T>(&mut self, place: Place, change: impl FnOnce(&mut KeyIndex) -> T) -> T {
         let chunk = &mut self.chunks[place.chunk];
         let (result, turn) = chunk.update(place.at, change);
-        self.newest = self.newest.max(chunk.history(place.at).newest_revision());
+        let changed = chunk.history(place.at).newest_revision();
+        self.note_change(place.chunk, changed);
         match turn {
-            Turn::Born => self.living.add(place.chunk, 1),
-            Turn::Died => self.living.subtract(place.chunk, 1),
+            Turn::Born => self.living.add_one(place.chunk),
+            Turn::Died => self.living.subtract_one(place.chunk),
             Turn::None => {}
         }
         result
     }
 
+    fn note_change(&mut self, chunk: usize, revision: Revision) {
+        self.changed[chunk] = self.changed[chunk].max(revision);
+        self.newest = self.newest.max(revision);
+    }
+
     fn insert(&mut self, place: Place, key: &[u8], history: KeyIndex) {
         let Place { chunk, at } = self.with_room(place, key);
-        self.newest = self.newest.max(history.newest_revision());
-        self.living.add(chunk, u64::from(history.is_living()));
+        self.note_change(chunk, history.newest_revision());
+        if history.is_living() {
+            self.living.add_one(chunk);
+        }
         self.chunks[chunk].insert(at, key, history);
     }
 
@@ -324,13 +353,11 @@ impl Index {
         let greater = if at == split.len() { key.to_vec() } else { split.key(at) };
         let fence = fence(&lesser, &greater);
         let behind = split.split_off(at);
+        let parts = [&**split, &behind];
+        self.living.splice(chunk..chunk + 1, parts.map(|part| part.living() as u64).into_iter());
+        self.changed.splice(chunk..chunk + 1, parts.map(Chunk::changed));
         self.chunks.insert(chunk + 1, Box::new(behind));
         self.fences.insert(chunk + 1, fence);
-        self.recount();
-    }
-
-    fn recount(&mut self) {
-        self.living = LivingCounts::new(self.chunks.iter().map(|chunk| chunk.living() as u64));
     }
 }
 

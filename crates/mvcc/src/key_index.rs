@@ -7,13 +7,14 @@
 //!
 //! Most keys have one change. The newest lies in the index itself, with what else a read answers
 //! about it; those before it, which only a compaction's lag keeps, lie apart and know no more than
-//! where they are. A key so costs 48 bytes and no allocation, a change before the newest 16.
+//! where they are. A key so costs 48 bytes and no allocation; its first older change 48
+//! more, each further one 16.
 
 use std::collections::VecDeque;
 
 use crate::response::KeyValue;
 use crate::revision::{LeaseId, Revision};
-use crate::revision_log::{Location, Record, Relocations};
+use crate::revision_log::{Location, Record};
 
 /// The changes of one key, never empty.
 #[derive(Clone, Debug)]
@@ -55,6 +56,13 @@ impl Generation {
     }
 }
 
+/// How a key lives between two of its changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    generation: Generation,
+    lease: Option<LeaseId>,
+}
+
 /// All that a read answers about a key besides its name and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -80,8 +88,8 @@ impl Summary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Visible {
     pub(crate) location: Location,
-    /// Known of the newest write only; of older ones the record has to be asked.
-    pub(crate) summary: Option<Summary>,
+    /// It is the key's newest change, of which the index knows all but the value.
+    pub(crate) is_newest: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -252,6 +260,36 @@ impl KeyIndex {
         self.is_living().then_some(self.generation)
     }
 
+    /// How the key lives now, `None` if it is deleted.
+    pub(crate) fn life(&self) -> Option<Life> {
+        let generation = self.generation()?;
+        Some(Life { generation, lease: self.lease })
+    }
+
+    /// Takes the newest change back, which was made at a revision, so that the key lives again as
+    /// it did before. False if there was no change before: the key is deleted then, and has to go.
+    pub(crate) fn take_back(&mut self, revision: Revision, before: Option<Life>) -> bool {
+        assert_eq!(self.newest.revision(), revision, "only the newest change is taken back");
+        let Some(older) = &mut self.older else {
+            assert!(before.is_none(), "a key that had no change before did not live");
+            self.bury();
+            return false;
+        };
+        self.newest = older.changes.pop_back().expect("an empty past is not kept");
+        if older.changes.is_empty() {
+            self.older = None;
+        }
+        assert_eq!(self.is_living(), before.is_some(), "the key lives as it did before");
+        self.generation = before.map_or(Generation::ENDED, |life| life.generation);
+        self.lease = before.and_then(|life| life.lease);
+        true
+    }
+
+    /// Makes the newest change a tombstone, of a key that is about to go.
+    pub(crate) fn bury(&mut self) {
+        self.newest.stamp = Stamp::new(self.newest.revision(), true);
+    }
+
     /// The revision of the newest change.
     pub(crate) fn newest_revision(&self) -> Revision {
         self.newest.revision()
@@ -266,14 +304,15 @@ impl KeyIndex {
     pub(crate) fn visible_at(&self, revision: Revision) -> Option<Visible> {
         // Almost every read is of the newest.
         if self.newest.revision() <= revision {
-            return self.newest().map(|location| Visible { location, summary: self.summary() });
+            return self.newest().map(|location| Visible { location, is_newest: true });
         }
         let change = *self.older_changes()?.get(self.older_up_to(revision).checked_sub(1)?)?;
         let location = change.location;
-        (!change.stamp.is_tombstone()).then_some(Visible { location, summary: None })
+        (!change.stamp.is_tombstone()).then_some(Visible { location, is_newest: false })
     }
 
-    fn summary(&self) -> Option<Summary> {
+    /// What a read answers about the newest write, `None` if the key is deleted.
+    pub(crate) fn summary(&self) -> Option<Summary> {
         let Generation { created, version } = self.generation()?;
         let mod_revision = self.newest.revision();
         Some(Summary { create_revision: created, mod_revision, version, lease: self.lease })
@@ -347,16 +386,6 @@ impl KeyIndex {
         } else if older.changes.capacity() > 4 * older.changes.len() {
             older.changes.shrink_to_fit();
         }
-    }
-
-    /// Follows the records that a compaction moved.
-    pub(crate) fn relocate(&mut self, relocations: &Relocations) {
-        // A compaction leaves one change at or below its revision, and moves no others.
-        let oldest = match &mut self.older {
-            Some(older) => older.changes.front_mut().expect("an empty past is not kept"),
-            None => &mut self.newest,
-        };
-        oldest.location = relocations.follow(oldest.location);
     }
 
     /// Where the change of exactly this revision is noted to lie, tombstones included.

@@ -6,17 +6,21 @@
 //! others: the count, the keys without values, filters and every order but that of the values
 //! need none, unless the read is of a revision at which a key was not yet as it is now.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use quorate_wal::disk::Disk;
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::index::Found;
 use crate::key_index::Summary;
 use crate::key_range::KeyRange;
 use crate::request::{RangeRequest, SortOrder, SortTarget};
 use crate::response::{KeyValue, RangeResponse};
 use crate::revision::Revision;
+use crate::revision_log::damage::Damage;
 use crate::store::Store;
 
 impl Store {
@@ -26,7 +30,8 @@ impl Store {
         &self,
         request: &RangeRequest,
         current: Revision,
-    ) -> Result<RangeResponse, Error> {
+        disk: &dyn Disk,
+    ) -> Result<RangeResponse, Failure> {
         let at = self.readable_revision(request.revision, current)?;
         let range = KeyRange::new(&request.key, &request.range_end);
         let count = self.index.count(range, at);
@@ -35,91 +40,15 @@ impl Store {
             return Ok(header);
         }
         let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
-        let mut found = self.select(request, range, at, limit.saturating_add(1));
+        let fetch = Fetch { store: self, disk, damage: RefCell::default() };
+        let mut found = fetch.select(request, range, at, limit.saturating_add(1));
         let more = found.len() > limit;
         found.truncate(limit);
-        let kvs = found.into_iter().map(|found| self.answer(request, &found)).collect();
+        let kvs = found.into_iter().map(|found| fetch.answer(request, &found)).collect();
+        if let Some(damage) = fetch.damage.into_inner() {
+            return Err(damage.into());
+        }
         Ok(RangeResponse { kvs, more, ..header })
-    }
-
-    /// The keys to answer with, in the order that is asked for, at most so many: one more than the
-    /// limit tells whether there are more.
-    ///
-    /// A target without an order does not count: as in etcd, the lowest keys are then cut first
-    /// and sorted afterwards, unless there are filters.
-    fn select<'a>(
-        &'a self,
-        request: &RangeRequest,
-        range: KeyRange<'a>,
-        revision: Revision,
-        most: usize,
-    ) -> Vec<Found<'a>> {
-        let passes = |found: &Found<'_>| !is_filtered(request) || self.passes(request, found);
-        let keys = self.index.find(range, revision);
-        match (request.sort_order, request.sort_target) {
-            (SortOrder::None | SortOrder::Ascend, SortTarget::Key) => {
-                keys.filter(passes).take(most).collect()
-            }
-            (SortOrder::Descend, SortTarget::Key) => keys.rev().filter(passes).take(most).collect(),
-            (order, target) => {
-                let cut_first = order == SortOrder::None && !is_filtered(request);
-                let candidates = if cut_first { most } else { usize::MAX };
-                let mut found: Vec<_> = keys.filter(passes).take(candidates).collect();
-                self.sort(&mut found, target, order == SortOrder::Descend);
-                found.truncate(most);
-                found
-            }
-        }
-    }
-
-    /// Sorts keys that lie in their order by something else. The sort is stable, so equals stay in
-    /// that order, which etcd leaves open. Only the order of values looks at values.
-    fn sort(&self, found: &mut Vec<Found<'_>>, target: SortTarget, descends: bool) {
-        let number = |found: &Found<'_>| {
-            let summary = self.summary(found);
-            match target {
-                SortTarget::Version => summary.version,
-                SortTarget::CreateRevision => summary.create_revision.0,
-                SortTarget::ModRevision => summary.mod_revision.0,
-                SortTarget::Key | SortTarget::Value => unreachable!("these are no numbers"),
-            }
-        };
-        let value = |found: &Found<'_>| self.kv(found).value.clone();
-        match (target, descends) {
-            (SortTarget::Key, _) => unreachable!("the keys lie in their order"),
-            (SortTarget::Value, false) => found.sort_by_cached_key(value),
-            (SortTarget::Value, true) => found.sort_by_cached_key(|found| Reverse(value(found))),
-            (_, false) => found.sort_by_cached_key(number),
-            (_, true) => found.sort_by_cached_key(|found| Reverse(number(found))),
-        }
-    }
-
-    fn passes(&self, request: &RangeRequest, found: &Found<'_>) -> bool {
-        let Summary { create_revision, mod_revision, .. } = self.summary(found);
-        request.min_mod_revision.is_none_or(|min| mod_revision >= min)
-            && request.max_mod_revision.is_none_or(|max| mod_revision <= max)
-            && request.min_create_revision.is_none_or(|min| create_revision >= min)
-            && request.max_create_revision.is_none_or(|max| create_revision <= max)
-    }
-
-    fn answer(&self, request: &RangeRequest, found: &Found<'_>) -> KeyValue {
-        if !request.keys_only {
-            return self.kv(found).clone();
-        }
-        let Summary { create_revision, mod_revision, version, lease } = self.summary(found);
-        let (key, value) = (found.key(), Bytes::new());
-        KeyValue { key, value, create_revision, mod_revision, version, lease }
-    }
-
-    /// What a read says of a key besides its value. Only of a write that is not the key's newest
-    /// the record has to be fetched.
-    fn summary(&self, found: &Found<'_>) -> Summary {
-        found.summary().unwrap_or_else(|| Summary::of(self.kv(found)))
-    }
-
-    /// The one place where a read fetches a record.
-    fn kv(&self, found: &Found<'_>) -> &KeyValue {
-        &self.log.get(found.location()).kv
     }
 
     /// The revision to read at, for a reader that sees the store up to `current`. As in etcd,
@@ -140,9 +69,133 @@ impl Store {
     }
 }
 
+/// What a read fetches.
+struct Fetch<'s> {
+    store: &'s Store,
+    disk: &'s dyn Disk,
+    /// The first record that could not be fetched. The answer is thrown away then.
+    damage: RefCell<Option<Damage>>,
+}
+
+impl<'s> Fetch<'s> {
+    /// The keys to answer with, in the order that is asked for, at most so many: one more than the
+    /// limit tells whether there are more.
+    ///
+    /// A target without an order does not count: as in etcd, the lowest keys are then cut first
+    /// and sorted afterwards, unless there are filters.
+    fn select<'a>(
+        &self,
+        request: &RangeRequest,
+        range: KeyRange<'a>,
+        revision: Revision,
+        most: usize,
+    ) -> Vec<Found<'a>>
+    where
+        's: 'a,
+    {
+        let passes = |found: &Found<'_>| !is_filtered(request) || self.passes(request, found);
+        let keys = self.store.index.find(range, revision);
+        match (request.sort_order, request.sort_target) {
+            (SortOrder::None | SortOrder::Ascend, SortTarget::Key) => {
+                keys.filter(passes).take(most).collect()
+            }
+            (SortOrder::Descend, SortTarget::Key) => keys.rev().filter(passes).take(most).collect(),
+            (order, target) => {
+                let cut_first = order == SortOrder::None && !is_filtered(request);
+                let candidates = if cut_first { most } else { usize::MAX };
+                let found = keys.filter(passes).take(candidates);
+                self.sorted(found, target, order == SortOrder::Descend, most)
+            }
+        }
+    }
+
+    /// The first keys by something other than themselves. Only the order of values looks at
+    /// values.
+    fn sorted<'a>(
+        &self,
+        found: impl Iterator<Item = Found<'a>>,
+        target: SortTarget,
+        descends: bool,
+        most: usize,
+    ) -> Vec<Found<'a>> {
+        let number = |found: &Found<'_>| {
+            let summary = self.summary(found);
+            match target {
+                SortTarget::Version => summary.version,
+                SortTarget::CreateRevision => summary.create_revision.0,
+                SortTarget::ModRevision => summary.mod_revision.0,
+                SortTarget::Key | SortTarget::Value => unreachable!("these are no numbers"),
+            }
+        };
+        let value = |found: &Found<'_>| self.kv(found).value;
+        match (target, descends) {
+            (SortTarget::Key, _) => unreachable!("the keys lie in their order"),
+            (SortTarget::Value, false) => lowest(found, most, value),
+            (SortTarget::Value, true) => lowest(found, most, |found| Reverse(value(found))),
+            (_, false) => lowest(found, most, number),
+            (_, true) => lowest(found, most, |found| Reverse(number(found))),
+        }
+    }
+
+    fn passes(&self, request: &RangeRequest, found: &Found<'_>) -> bool {
+        let Summary { create_revision, mod_revision, .. } = self.summary(found);
+        request.min_mod_revision.is_none_or(|min| mod_revision >= min)
+            && request.max_mod_revision.is_none_or(|max| mod_revision <= max)
+            && request.min_create_revision.is_none_or(|min| create_revision >= min)
+            && request.max_create_revision.is_none_or(|max| create_revision <= max)
+    }
+
+    fn answer(&self, request: &RangeRequest, found: &Found<'_>) -> KeyValue {
+        if !request.keys_only {
+            return self.kv(found);
+        }
+        let Summary { create_revision, mod_revision, version, lease } = self.summary(found);
+        let (key, value) = (found.key(), Bytes::new());
+        KeyValue { key, value, create_revision, mod_revision, version, lease }
+    }
+
+    /// What a read says of a key besides its value. Only of a write that is not the key's newest
+    /// the record has to be fetched.
+    fn summary(&self, found: &Found<'_>) -> Summary {
+        found.summary().unwrap_or_else(|| Summary::of(&self.kv(found)))
+    }
+
+    /// The one place where a read fetches a record.
+    fn kv(&self, found: &Found<'_>) -> KeyValue {
+        match self.store.log.get(found.location(), self.disk) {
+            Ok(record) => record.kv,
+            Err(damage) => {
+                self.damage.borrow_mut().get_or_insert(damage);
+                KeyValue::default()
+            }
+        }
+    }
+}
+
 fn is_filtered(request: &RangeRequest) -> bool {
     request.min_mod_revision.is_some()
         || request.max_mod_revision.is_some()
         || request.min_create_revision.is_some()
         || request.max_create_revision.is_some()
+}
+
+/// The items with the lowest ranks, at most so many, lowest first; no more are ever held. Equals
+/// stay in the order in which they come, which etcd leaves open.
+fn lowest<T, R: Ord>(
+    items: impl Iterator<Item = T>,
+    most: usize,
+    rank: impl Fn(&T) -> R,
+) -> Vec<T> {
+    let mut kept: BTreeMap<(R, usize), T> = BTreeMap::new();
+    for (position, item) in items.enumerate() {
+        let rank = rank(&item);
+        if kept.len() == most {
+            match kept.last_entry() {
+                Some(last) if last.key().0 > rank => last.remove(),
+                _ => continue,
+            };
+        }
+        kept.insert((rank, position), item);
+    }
+    kept.into_values().collect()
 }

@@ -201,17 +201,17 @@ impl Progress {
         true
     }
 
-    /// The follower has lost what it held after `last`, also of what it had acknowledged, which was
-    /// at most `doubtful`. Says whether that was news, and not an answer that came late.
-    pub fn lost(&mut self, last: LogIndex, doubtful: LogIndex) -> bool {
+    /// The follower has lost entries, also of what it had acknowledged, which was at most `doubtful`;
+    /// what is sure to be equal is up to `committed`.
+    pub fn lost(&mut self, committed: LogIndex, doubtful: LogIndex) {
+        // It has acknowledged more since.
         if self.matched > doubtful {
-            return false;
+            return;
         }
-        self.matched = self.matched.min(last);
-        self.told = self.told.min(last);
-        self.next = last.next().min(self.next).max(self.matched.next());
+        self.matched = self.matched.min(committed);
+        self.told = self.told.min(committed);
+        self.next = committed.next();
         self.state = ProgressState::Probe { waiting: false };
-        true
     }
 
     /// An answer to a heartbeat shows that the way is open: whatever was lost may be sent again.

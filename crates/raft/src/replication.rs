@@ -71,7 +71,7 @@ impl Raft {
             // Past `matched` our log may differ from the leader's (figure 2, step 5).
             self.commit_to(commit.min(matched));
             AppendOutcome::Accepted { matched }
-        } else if self.abstains() && previous_index > self.log.last_index() {
+        } else if self.abstains() {
             self.lost()
         } else {
             let (hint_index, hint_term) = self.log.last_not_above(previous_index, previous_term);
@@ -120,16 +120,17 @@ impl Raft {
 
     pub(crate) fn handle_commit(&mut self, leader: NodeId, commit: LogIndex) {
         self.follow(leader);
-        // The leader never names more than what it knows us to hold.
-        let last_index = self.log.last_index();
-        if commit > last_index && self.abstains() {
+        // The leader never names more than what it knows us to hold; but what it knows may be lost,
+        // and replaced by what was there before.
+        if !self.abstains() {
+            self.commit_to(commit);
+        } else if commit > self.commit {
             self.send(leader, Need::Term, Body::AppendReply(self.lost()));
         }
-        self.commit_to(if self.abstains() { commit.min(last_index) } else { commit });
     }
 
     fn lost(&self) -> AppendOutcome {
-        AppendOutcome::Lost { last_index: self.log.last_index(), doubtful: self.doubtful.0 }
+        AppendOutcome::Lost { committed: self.commit, doubtful: self.doubtful.0 }
     }
 
     pub(crate) fn handle_heartbeat(&mut self, leader: NodeId, commit: LogIndex, round: u64) {
@@ -165,10 +166,10 @@ impl Raft {
                     self.send_append(position, true);
                 }
             }
-            AppendOutcome::Lost { last_index, doubtful } => {
-                if self.progress_at(position).lost(last_index, doubtful) {
-                    self.send_append(position, true);
-                }
+            AppendOutcome::Lost { committed, doubtful } => {
+                // It takes no commit index but from an append, also when it has caught up.
+                self.progress_at(position).lost(committed, doubtful);
+                self.send_append(position, true);
             }
         }
     }

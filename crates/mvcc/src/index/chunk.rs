@@ -29,9 +29,6 @@ pub(super) struct Chunk {
     histories: Vec<KeyIndex>,
     /// How many keys exist now.
     living: usize,
-    /// No change is newer. A chunk that has not changed since a revision is read there as it is
-    /// now.
-    newest: Revision,
 }
 
 impl Chunk {
@@ -114,7 +111,6 @@ impl Chunk {
             *end += suffix.len() as u32;
         }
         self.living += usize::from(history.is_living());
-        self.newest = self.newest.max(history.newest_revision());
         grow(&mut self.histories, 1);
         self.histories.insert(at, history);
     }
@@ -128,7 +124,6 @@ impl Chunk {
         let history = &mut self.histories[at];
         let was_living = history.is_living();
         let result = change(history);
-        self.newest = self.newest.max(history.newest_revision());
         let turn = match (was_living, history.is_living()) {
             (false, true) => Turn::Born,
             (true, false) => Turn::Died,
@@ -142,9 +137,9 @@ impl Chunk {
         (result, turn)
     }
 
-    /// Whether the chunk looks at a revision as it looks now.
-    pub(super) fn is_unchanged_since(&self, revision: Revision) -> bool {
-        self.newest <= revision
+    /// The revision of the newest change. Looks at all keys.
+    pub(super) fn changed(&self) -> Revision {
+        self.histories.iter().map(KeyIndex::newest_revision).max().unwrap_or_default()
     }
 
     /// How many keys of a part of the chunk exist now.
@@ -160,9 +155,6 @@ impl Chunk {
 
     /// How many keys of a part of the chunk exist at a revision.
     pub(super) fn visible_within(&self, part: Range<usize>, revision: Revision) -> usize {
-        if self.is_unchanged_since(revision) {
-            return self.living_within(part);
-        }
         self.histories[part].iter().filter(|key| key.visible_at(revision).is_some()).count()
     }
 
@@ -202,7 +194,7 @@ impl Chunk {
     }
 
     /// Removes deleted keys.
-    fn remove(&mut self, gone: &[usize]) {
+    pub(super) fn remove(&mut self, gone: &[usize]) {
         if gone.is_empty() {
             return;
         }
@@ -237,17 +229,13 @@ impl Chunk {
             ends: self.ends.split_off(at),
             histories,
             living,
-            newest: self.newest,
         };
         for end in &mut behind.ends {
             *end -= start as u32;
         }
         self.living -= living;
-        for chunk in [self, &mut behind] {
-            chunk.newest =
-                chunk.histories.iter().map(KeyIndex::newest_revision).max().unwrap_or_default();
-            chunk.tighten();
-        }
+        self.tighten();
+        behind.tighten();
         behind
     }
 
@@ -281,7 +269,6 @@ impl Chunk {
         self.ends.extend(behind.ends.iter().map(|end| start + end));
         self.histories.append(&mut behind.histories);
         self.living += behind.living;
-        self.newest = self.newest.max(behind.newest);
     }
 
     /// Gives back to each key the end of the prefix.

@@ -52,7 +52,7 @@ fn a_leader_that_counts_on_it_sends_what_was_lost_again() {
     assert!(group.delivered.iter().any(|message| matches!(
         message.body,
         Body::AppendReply(crate::AppendOutcome::Lost {
-            last_index: LogIndex(2),
+            committed: LogIndex(1),
             doubtful: LogIndex(4)
         })
     )));
@@ -87,9 +87,9 @@ fn news_of_a_loss_that_comes_late_changes_nothing() {
     let late = group.delivered.iter().find(|message| lost(&message.body)).cloned();
     group.propose(N1, &[8]);
     group.settle();
-    let before = group.raft(N1).clone();
+    let before = group.view(N1).progress.to_vec();
     group.event(N1, Event::Message(late.expect("it was sent")));
-    assert_eq!(*group.raft(N1), before);
+    assert_eq!(group.view(N1).progress, before);
 }
 
 #[test]

@@ -203,8 +203,8 @@ impl Invariants {
                 && disk.doubtful.0 >= memory.on_disk.len() as u64
         {
             memory.doubtful = disk.doubtful;
-            memory.on_disk.truncate(disk.last_index().0 as usize);
-            memory.durable.commit = memory.durable.commit.min(disk.last_index());
+            memory.on_disk = disk.entries();
+            memory.durable.commit = memory.durable.commit.min(durable.commit);
         }
         assert!(durable.term >= memory.durable.term, "{id}: the durable term went back");
         assert!(durable.commit >= memory.durable.commit, "{id}: the durable commit went back");

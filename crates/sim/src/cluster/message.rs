@@ -100,8 +100,8 @@ fn describe_body(body: &Body) -> Value {
         Body::AppendReply(AppendOutcome::Accepted { matched }) => {
             json!({ "append_reply": { "matched": matched.0 } })
         }
-        Body::AppendReply(AppendOutcome::Lost { last_index, .. }) => {
-            json!({ "append_reply": { "lost_after": last_index.0 } })
+        Body::AppendReply(AppendOutcome::Lost { committed, .. }) => {
+            json!({ "append_reply": { "lost_after": committed.0 } })
         }
         Body::AppendReply(AppendOutcome::Rejected { previous_index, hint_index, hint_term }) => {
             json!({ "append_reply": {

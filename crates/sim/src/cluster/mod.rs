@@ -8,6 +8,7 @@
 
 mod client;
 mod digest;
+mod disks;
 mod member;
 mod message;
 mod milestones;
@@ -23,15 +24,19 @@ use std::sync::Arc;
 
 use quorate_history::{History, Model, Recorder};
 use quorate_raft::{Configuration, LogIndex};
+use quorate_wal::disk::DiskPath;
 use serde_json::{Map, Value};
 
-use crate::engine::{Cause, Input, Io, LocalTime, NoStart, NodeId, Step, System, View, WorldTime};
+use crate::engine::{
+    Cause, Exposed, FileKind, Input, Io, LocalTime, NoStart, NodeId, Step, System, View, WorldTime,
+};
 use crate::invariants::{Invariants, Violation};
 use crate::schedule::Schedule;
 
 pub use client::ClientCounts;
 pub(crate) use client::ClientNode;
 pub(crate) use digest::DigestHasher;
+pub(crate) use disks::doubtful;
 #[cfg(test)]
 pub(crate) use member::Answer;
 pub(crate) use member::{Activity, MemberNode, RequestKind, to_node, to_raft_id};
@@ -237,6 +242,21 @@ impl System for Cluster {
             self.note_committed(node);
         }
         self.invariants.observe(step, view)
+    }
+
+    fn directory(&self, node: NodeId, files: FileKind) -> Option<DiskPath> {
+        self.is_member(node).then(|| disks::directory(files))
+    }
+
+    fn exposed(
+        &self,
+        node: NodeId,
+        files: FileKind,
+        view: &View<'_, Cluster>,
+    ) -> Option<Vec<Exposed>> {
+        let allowed = self.is_member(node) && self.invariants.may_damage(node);
+        let disk = view.disk(node).filter(|_| allowed)?;
+        Some(disks::exposed(disk, files))
     }
 
     fn message_digest(&self, message: &Message) -> u64 {

@@ -156,6 +156,57 @@ impl NodeDisk {
         Some((now.saturating_add(takes), self.epoch))
     }
 
+    /// Whether a completion is of the present queue.
+    pub(crate) fn is_current(&self, epoch: DiskEpoch) -> bool {
+        epoch == self.epoch
+    }
+
+    /// Whether the running batch writes to a file in a directory.
+    pub(crate) fn is_about_to_write(&self, dir: &DiskPath) -> bool {
+        self.queue.front().is_some_and(|batch| {
+            batch
+                .operations
+                .iter()
+                .any(|operation| matches!(operation, DiskOp::Write { file, .. } if file.is_in(dir)))
+        })
+    }
+
+    /// Has one of the running batch's writes in a directory land elsewhere: somewhere in what is
+    /// exposed, to its end at most. Says whether there is another place.
+    pub(crate) fn misdirect_write(&mut self, dir: &DiskPath, exposed: &[Exposed]) -> bool {
+        let (which, place) = (self.damage.next_u64(), self.damage.next_u64());
+        let batch = self.queue.front_mut().expect("a batch is running");
+        let writes: Vec<usize> = (0..batch.operations.len())
+            .filter(|at| {
+                matches!(&batch.operations[*at], DiskOp::Write { file, .. } if file.is_in(dir))
+            })
+            .collect();
+        let total: u64 = exposed.iter().map(|part| part.bytes.end - part.bytes.start).sum();
+        if writes.is_empty() || total == 0 {
+            return false;
+        }
+        let at = writes[scale(which, writes.len() as u64) as usize];
+        let DiskOp::Write { file, offset, data } = &mut batch.operations[at] else {
+            unreachable!("it is one of the writes")
+        };
+        let mut to = scale(place, total);
+        for part in exposed {
+            let length = part.bytes.end - part.bytes.start;
+            if to < length {
+                let begin = part.bytes.start + to;
+                if *file == part.file && *offset == begin {
+                    return false;
+                }
+                let fits = (part.bytes.end - begin).min(data.len() as u64) as usize;
+                (*file, *offset) = (part.file.clone(), begin);
+                *data = data.slice(..fits);
+                return true;
+            }
+            to -= length;
+        }
+        unreachable!("the place lies in one of the parts")
+    }
+
     /// Carries out the batch that is done; `None` when a crash has overtaken it.
     pub(crate) fn complete(&mut self, epoch: DiskEpoch) -> Option<(u64, Result<(), DiskError>)> {
         if epoch != self.epoch {

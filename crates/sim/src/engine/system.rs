@@ -10,7 +10,7 @@ use quorate_wal::disk::{DiskError, DiskPath, MemDisk};
 use serde::{Deserialize, Serialize};
 
 use super::core::Core;
-use super::fault::{Fault, FileKind};
+use super::fault::FileKind;
 use super::io::Io;
 use super::time::{LocalTime, WorldTime};
 
@@ -103,13 +103,13 @@ pub trait System: Sized {
         None
     }
 
-    /// Which parts of a node's durable files a fault that destroys what is durable may strike now,
+    /// Which parts of a node's durable files of a kind a fault that destroys what is durable may strike now,
     /// so that the others can make up for it; `None` if it must not happen at all now. What is
     /// given lies below the files' [durable end](MemDisk::durable_end).
     fn exposed(
         &self,
-        _fault: &Fault,
         _node: NodeId,
+        _files: FileKind,
         _view: &View<'_, Self>,
     ) -> Option<Vec<Exposed>> {
         None

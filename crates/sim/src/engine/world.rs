@@ -227,6 +227,9 @@ impl<S: System> World<S> {
                 }
             }
             Event::Disk { node, epoch } => {
+                let is_current = self.core.disk(node).is_current(epoch);
+                let misdirected =
+                    is_current && !self.core.unfelt.is_empty() && self.misdirect_write(node);
                 let Some((token, result)) = self.core.disk(node).complete(epoch) else {
                     return Ok(());
                 };
@@ -234,6 +237,9 @@ impl<S: System> World<S> {
                 self.core.counters.one(Count::DiskBatch);
                 self.core.counters.add(Count::DiskFailure, u64::from(result.is_err()));
                 self.core.start_disk(node);
+                if misdirected {
+                    self.damaged(node)?;
+                }
                 self.offer(node, Pending::Disk { token, result })
             }
             Event::Wake { node } => self.wake(node),
@@ -386,6 +392,10 @@ impl<S: System> World<S> {
     ) -> Result<(), Stop<S::Violation>> {
         let process = self.nodes[step.node.index()].as_mut().expect("only a running process runs");
         self.system.handle(process, input, &mut Io::new(&mut self.core, step.node, false));
+        if !self.core.unfelt.is_empty() {
+            // It may have read what is not there.
+            self.core.feel_disk(step.node);
+        }
         self.end_step(step)?;
         self.stop_if_halting(step.node)
     }

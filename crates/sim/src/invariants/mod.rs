@@ -220,6 +220,11 @@ impl Invariants {
         self.books.may_replace(member.index())
     }
 
+    /// Whether others can make up for what damage to a member's disk destroys.
+    pub(crate) fn may_damage(&self, member: NodeId) -> bool {
+        self.books.may_damage(member.index())
+    }
+
     /// A member refuses to start.
     pub(crate) fn refused(&self, member: NodeId, reason: &str) -> Result<(), Violation> {
         starts_again::check(&self.books, member.index(), reason)
@@ -255,7 +260,7 @@ impl Invariants {
         let disk = view.disk(step.node).expect("a member has a disk");
         match step.cause {
             Cause::Boot { .. } => {
-                let recovered = self.books.recovered(member, node)?;
+                let recovered = self.books.recovered(member, node, disk)?;
                 acknowledged_is_durable::check_recovery(&self.books, member, &recovered)?;
                 monotonic_term_and_vote::check_recovery(&self.books, member, &recovered)?;
                 self.books.boot(member, recovered, disk.is_clean());
@@ -265,6 +270,7 @@ impl Invariants {
             Cause::Disk { token } => self.books.completed(member, token, disk.is_clean()),
             _ => {}
         }
+        self.books.look_after_damage(member, node, disk);
         let change = self.books.update(step, node)?;
         self.check(&change)?;
         self.lease_exclusion

@@ -8,7 +8,7 @@ pub(super) const NAME: &str = "StartsAgain";
 
 /// The member has refused to start for this reason.
 pub(super) fn check(books: &Books, member: usize, reason: &str) -> Result<(), Violation> {
-    ensure(books.pages[member].damaged, NAME, || {
+    ensure(books.pages[member].damage.is_some(), NAME, || {
         format!("n{member} does not start, though nothing has damaged its disk: {reason}")
     })
 }

@@ -6,7 +6,7 @@
 use super::super::clock::DriftPpm;
 use super::super::core::Event;
 use super::super::counters::Count;
-use super::super::fault::Fault;
+use super::super::fault::{Fault, FileKind};
 use super::super::system::{Cause, Exposed, NodeId, System, View};
 use super::super::time::{Nanos, SignedNanos};
 use super::{Stop, World};
@@ -182,7 +182,7 @@ impl<S: System> World<S> {
                 Some(dir) => self.core.disk(node).misdirect_read(dir),
                 None => self.core.deactivate(index),
             },
-            Fault::BitRot { bits, .. } => return self.rot(index, fault, node, *bits),
+            Fault::BitRot { files, bits, .. } => return self.rot(index, node, *files, *bits),
             // It waits for a write.
             Fault::MisdirectedWrite { .. } => {}
             other => unreachable!("{} does not happen at one instant", other.kind()),
@@ -194,11 +194,11 @@ impl<S: System> World<S> {
     fn rot(
         &mut self,
         index: u32,
-        fault: &Fault,
         node: NodeId,
+        files: FileKind,
         bits: u32,
     ) -> Result<(), Stop<S::Violation>> {
-        let Some(exposed) = self.exposed(fault, node) else {
+        let Some(exposed) = self.exposed(node, files) else {
             self.core.deactivate(index);
             return Ok(());
         };
@@ -210,10 +210,34 @@ impl<S: System> World<S> {
         if changed > 0 { self.damaged(node) } else { Ok(()) }
     }
 
+    /// Has a write of the batch that is about to be carried out land elsewhere, if a fault waits for
+    /// one and the system allows it. Says whether it did.
+    pub(super) fn misdirect_write(&mut self, node: NodeId) -> bool {
+        let waits = self.core.unfelt.iter().find_map(|index| {
+            match self.core.faults[*index as usize].scheduled.fault {
+                Fault::MisdirectedWrite { node: n, files } if n == node => Some((*index, files)),
+                _ => None,
+            }
+        });
+        let Some((index, files)) = waits else { return false };
+        let Some(dir) = self.system.directory(node, files) else { return false };
+        if !self.core.disk(node).is_about_to_write(&dir) {
+            return false;
+        }
+        let exposed = self.exposed(node, files);
+        let misdirected =
+            exposed.is_some_and(|exposed| self.core.disk(node).misdirect_write(&dir, &exposed));
+        if misdirected {
+            self.core.feel_one(index);
+        }
+        self.core.deactivate(index);
+        misdirected
+    }
+
     /// What a fault may destroy; if nothing, that is counted.
-    fn exposed(&mut self, fault: &Fault, node: NodeId) -> Option<Vec<Exposed>> {
+    fn exposed(&mut self, node: NodeId, files: FileKind) -> Option<Vec<Exposed>> {
         let view = View { nodes: &self.nodes, core: &self.core };
-        let exposed = self.system.exposed(fault, node, &view);
+        let exposed = self.system.exposed(node, files, &view);
         if exposed.is_none() {
             self.core.counters.one(Count::DamageSpared);
         }
@@ -221,7 +245,7 @@ impl<S: System> World<S> {
     }
 
     /// Tells the system, and nobody else, that a disk is damaged.
-    fn damaged(&mut self, node: NodeId) -> Result<(), Stop<S::Violation>> {
+    pub(super) fn damaged(&mut self, node: NodeId) -> Result<(), Stop<S::Violation>> {
         let step = self.begin_step(node, Cause::Damage, 0)?;
         self.end_step(step)
     }

@@ -168,3 +168,35 @@ fn rot_strikes_what_the_system_exposes_and_nothing_where_it_must_not_happen() {
     assert_eq!(damaged(None), (vec![], [0, 2], 0));
     assert_eq!(damaged(Some(vec![])), (vec![], [0, 0], 0), "there is nothing that could rot");
 }
+
+#[test]
+fn a_misdirected_write_lands_in_what_is_exposed_and_nobody_is_told() {
+    let misdirected = |exposed: Option<Vec<Exposed>>| {
+        let mut world = probe(exact(), |io, input| match input {
+            None => {
+                create(io);
+                io.submit(1, vec![write(0, 1), write(1, 1), sync()]);
+                io.set_timer(TimerId(0), ms(100));
+            }
+            Some(Input::Timer(_)) => io.submit(2, vec![write(4, 9), sync()]),
+            Some(Input::Disk { result, .. }) => result.expect("nobody is told"),
+            Some(_) => {}
+        });
+        world.system_mut().exposed = exposed;
+        let fault = Fault::MisdirectedWrite { node: n(0), files: FileKind::Log };
+        world.inject(scheduled(50, fault)).expect("a fault that fits");
+        world.run_until(WorldTime::from_millis(200)).expect("nothing is wrong");
+        assert_eq!(completions(&world).len(), 2);
+        let disk = world.view().disk(n(0)).expect("it has a disk");
+        let bytes = disk.read(&file(), 0, 1 << 20).expect("the file is there");
+        let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] == 9).collect();
+        let counts = [Count::MisdirectedWrite, Count::DamageSpared];
+        (places, counts.map(|count| world.counters().get(count)))
+    };
+    let (places, counts) = misdirected(Some(vec![Exposed { file: file(), bytes: 300..1024 }]));
+    assert!(!places.is_empty() && places.iter().all(|at| (300..1024).contains(at)), "{places:?}");
+    assert_eq!(counts, [1, 0]);
+    let (places, counts) = misdirected(None);
+    assert_eq!((places, counts), ((2048..2560).collect(), [0, 1]));
+    assert_eq!(misdirected(Some(vec![])).1, [0, 0]);
+}

@@ -58,7 +58,7 @@ impl System for Probe {
         (files == FileKind::Log).then(DiskPath::root)
     }
 
-    fn exposed(&self, _: &Fault, _: NodeId, _: &View<'_, Self>) -> Option<Vec<Exposed>> {
+    fn exposed(&self, _: NodeId, _: FileKind, _: &View<'_, Self>) -> Option<Vec<Exposed>> {
         self.exposed.clone()
     }
 

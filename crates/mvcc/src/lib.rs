@@ -59,7 +59,7 @@ pub use response::{
 };
 pub use revision::{LeaseId, Revision};
 pub use revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
-pub use revision_log::segment::{Extent, SegmentId, SegmentInfo};
+pub use revision_log::segment::{Extent, SegmentId, SegmentInfo, SegmentUse};
 pub use snapshot::SnapshotError;
 pub use store::{Applier, Reader, Store};
 pub use validate::{

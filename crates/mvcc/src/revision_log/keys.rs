@@ -8,7 +8,8 @@
 //! block    checksum u32 · length of the content u32 · content
 //! content  offset of the first of these records in the data · entries
 //! entry    kind u8 · revision, less that of the entry before · place in it · length of the key
-//!          a put only: revision less creation · version · lease, zigzag · length of the value
+//!          revision less creation
+//!          a put only: version · lease, zigzag · length of the value
 //!          checksum of the record's body u32 · key
 //! ```
 //!
@@ -120,8 +121,8 @@ impl KeysWriter {
         self.previous = revision.main.0;
         put_number(u64::from(revision.sub), content);
         put_number(kv.key.len() as u64, content);
+        put_number((revision.main.0 - kv.create_revision.0) as u64, content);
         if !is_tombstone {
-            put_number((revision.main.0 - kv.create_revision.0) as u64, content);
             put_number(kv.version as u64, content);
             let lease = LeaseId::to_wire(kv.lease);
             put_number((lease << 1 ^ lease >> 63) as u64, content);
@@ -271,10 +272,10 @@ fn decode_entry(content: &mut Bytes, previous: i64, offset: u32) -> Option<KeysE
     let main = Revision(previous.checked_add(get_number(content)? as i64)?);
     let revision = ChangeRevision { main, sub: u32::try_from(get_number(content)?).ok()? };
     let key_len = usize::try_from(get_number(content)?).ok()?;
-    let mut kv = KeyValue { mod_revision: main, ..KeyValue::default() };
+    let create_revision = Revision(main.0.checked_sub(get_number(content)? as i64)?);
+    let mut kv = KeyValue { create_revision, mod_revision: main, ..KeyValue::default() };
     let mut value_len = 0;
     if !is_tombstone {
-        kv.create_revision = Revision(main.0.checked_sub(get_number(content)? as i64)?);
         kv.version = get_number(content)? as i64;
         let lease = get_number(content)?;
         kv.lease = LeaseId::from_wire((lease >> 1) as i64 ^ -((lease & 1) as i64));

@@ -31,7 +31,7 @@ pub(crate) use self::location::{Location, Slot};
 pub(crate) use self::record::Record;
 use self::record::{FrameHeader, HEADER_BYTES};
 pub(crate) use self::scan::{DataScan, Scanned};
-use self::segment::{Segment, SegmentId, SegmentInfo};
+use self::segment::{Segment, SegmentId, SegmentInfo, SegmentUse};
 use crate::options::StoreOptions;
 use crate::revision::ChangeRevision;
 
@@ -349,6 +349,18 @@ impl RevisionLog {
         let first = self.next_id;
         self.next_id = SegmentId(first.0 + count);
         first
+    }
+
+    /// What the segments take of the disk, oldest first.
+    pub(crate) fn uses(&self) -> impl Iterator<Item = SegmentUse> {
+        let segments = self.order.iter().map(|slot| self.segment(*slot));
+        segments.filter(|segment| segment.info.records > 0).map(|segment| SegmentUse {
+            id: segment.info.id,
+            records: segment.info.records,
+            data_bytes: u64::from(segment.end),
+            keys_bytes: segment.info.keys.len,
+            live_bytes: segment.live_bytes(),
+        })
     }
 
     /// The segments that are complete, written and synced.

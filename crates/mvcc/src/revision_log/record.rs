@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! frame    checksum of the header u32 · checksum of the body u32 · length of the body u32 · body
-//! body     revision i64 · place in it u32 · kind u8 · length of the key u32
-//!          a put only: creation i64 · version i64 · lease i64
+//! body     revision i64 · place in it u32 · kind u8 · length of the key u32 · creation i64
+//!          a put only: version i64 · lease i64
 //!          key · a put only: value, up to the end
 //! ```
 //!
@@ -20,8 +20,8 @@ use crate::response::KeyValue;
 use crate::revision::{ChangeRevision, LeaseId, Revision};
 
 pub(crate) const HEADER_BYTES: usize = 12;
-const TOMBSTONE_BYTES: usize = 8 + 4 + 1 + 4;
-const PUT_BYTES: usize = TOMBSTONE_BYTES + 8 + 8 + 8;
+const TOMBSTONE_BYTES: usize = 8 + 4 + 1 + 4 + 8;
+const PUT_BYTES: usize = TOMBSTONE_BYTES + 8 + 8;
 
 const PUT: u8 = 0;
 const TOMBSTONE: u8 = 1;
@@ -30,7 +30,8 @@ const TOMBSTONE: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) revision: ChangeRevision,
-    /// The change deleted the key: of `kv`, only key and mod revision mean something.
+    /// The change deleted the key: of `kv`, only the key, its mod revision, and the creation of the
+    /// generation that ended mean something.
     pub(crate) is_tombstone: bool,
     /// The key as the change left it.
     pub(crate) kv: KeyValue,
@@ -59,8 +60,8 @@ impl Record {
         bytes.put_u32_le(revision.sub);
         bytes.put_u8(if is_tombstone { TOMBSTONE } else { PUT });
         bytes.put_u32_le(kv.key.len() as u32);
+        bytes.put_i64_le(kv.create_revision.0);
         if !is_tombstone {
-            bytes.put_i64_le(kv.create_revision.0);
             bytes.put_i64_le(kv.version);
             bytes.put_i64_le(LeaseId::to_wire(kv.lease));
         }
@@ -83,12 +84,13 @@ impl Record {
             _ => return None,
         };
         let key_len = rest.get_u32_le() as usize;
-        let mut kv = KeyValue { mod_revision: revision.main, ..KeyValue::default() };
+        let create_revision = Revision(rest.get_i64_le());
+        let mut kv =
+            KeyValue { create_revision, mod_revision: revision.main, ..KeyValue::default() };
         if !is_tombstone {
             if rest.len() < PUT_BYTES - TOMBSTONE_BYTES {
                 return None;
             }
-            kv.create_revision = Revision(rest.get_i64_le());
             kv.version = rest.get_i64_le();
             kv.lease = LeaseId::from_wire(rest.get_i64_le());
         }
@@ -162,8 +164,12 @@ mod tests {
 
     fn tombstone() -> Record {
         let revision = ChangeRevision { main: Revision(11), sub: 0 };
-        let kv =
-            KeyValue { key: "gone".into(), mod_revision: revision.main, ..KeyValue::default() };
+        let kv = KeyValue {
+            key: "gone".into(),
+            create_revision: Revision(4),
+            mod_revision: revision.main,
+            ..KeyValue::default()
+        };
         Record { revision, is_tombstone: true, kv }
     }
 

@@ -74,6 +74,9 @@ pub struct SegmentInfo {
     pub(crate) first: ChangeRevision,
     /// The last change in it.
     pub(crate) last: ChangeRevision,
+    /// A compaction of which it holds nothing any more that it drops; below all for a segment that
+    /// was not merged from others.
+    pub(crate) cleaned: Revision,
     /// How many changes it holds.
     pub records: u64,
     /// Of the records' file.
@@ -87,7 +90,8 @@ impl SegmentInfo {
     pub(crate) fn empty(id: SegmentId) -> SegmentInfo {
         let none = ChangeRevision { main: Revision(0), sub: 0 };
         let (data, keys) = (Extent::default(), Extent::default());
-        SegmentInfo { id, first: none, last: none, records: 0, data, keys }
+        let cleaned = Revision::NEVER_COMPACTED;
+        SegmentInfo { id, first: none, last: none, cleaned, records: 0, data, keys }
     }
 
     /// The revision of the first change in it.
@@ -101,6 +105,22 @@ impl SegmentInfo {
     pub fn last_revision(&self) -> Revision {
         self.last.main
     }
+}
+
+/// What a segment takes of the disk, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentUse {
+    /// Its name.
+    pub id: SegmentId,
+    /// How many changes it holds.
+    pub records: u64,
+    /// Of its data, in bytes.
+    pub data_bytes: u64,
+    /// Of its keys' file, in bytes.
+    pub keys_bytes: u64,
+    /// Of its data, how much is of changes that can still be seen, in bytes. It is an estimate, by
+    /// less than one part in 64, and lags behind compactions.
+    pub live_bytes: u64,
 }
 
 /// A segment of a store at work.

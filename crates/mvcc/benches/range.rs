@@ -45,7 +45,7 @@ fn ranges(
     request: &RangeRequest,
     until: impl Fn(u64) -> Bytes,
 ) -> Vec<RangeRequest> {
-    let places = (0..1_000).map(|number| number * STRIDE % (keys - 1_000) | 1);
+    let places = (0..1_000).map(|number| (number * STRIDE % (keys - 1_000)) | 1);
     let ranges = places.map(|first| RangeRequest {
         key: key(first * 2),
         range_end: until(first),

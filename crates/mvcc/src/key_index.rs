@@ -7,7 +7,8 @@
 //!
 //! Most keys have one change. The newest lies in the index itself, with what else a read answers
 //! about it; those before it, which only a compaction's lag keeps, lie apart and know no more than
-//! where they are. A key so costs 48 bytes and no allocation, a change before the newest 16.
+//! where they are. A key so costs 48 bytes and no allocation; its first older change 48
+//! more, each further one 16.
 
 use std::collections::VecDeque;
 

@@ -9,14 +9,9 @@ use crate::index::{Index, Place};
 use crate::revision::Revision;
 use crate::revision_log::Location;
 
-/// Where a sweep or a walk goes on. The default is the beginning.
+/// The key with which a sweep goes on. The default is the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    /// The next key, or that of which there is more.
-    key: Box<[u8]>,
-    /// Of that key, changes from this revision on.
-    revision: Revision,
-}
+pub(crate) struct Cursor(Box<[u8]>);
 
 impl Index {
     /// Drops what no read at or above a revision can see, telling each dropped location.
@@ -40,7 +35,7 @@ impl Index {
         mut drop: impl FnMut(Location),
     ) -> Option<Cursor> {
         assert!(budget > 0, "a step that may do nothing never ends");
-        let start = self.lower_bound(&cursor.key);
+        let start = self.lower_bound(&cursor.0);
         let (mut place, mut left, mut removed) = (start, budget, 0);
         let rest = loop {
             let chunk = &mut self.chunks[place.chunk];
@@ -48,8 +43,7 @@ impl Index {
             let stopped = chunk.sweep(place.at, revision, &mut left, &mut drop);
             removed += before - chunk.len();
             if let Some(at) = stopped {
-                let key = chunk.key(at).into();
-                break Some(Cursor { key, revision: Revision::default() });
+                break Some(Cursor(chunk.key(at).into()));
             }
             if place.chunk + 1 == self.chunks.len() {
                 break None;
@@ -63,7 +57,7 @@ impl Index {
     }
 
     /// Merges neighbours that have become small, of some chunks and those next to them.
-    fn merge_small(&mut self, first: usize, last: usize) {
+    pub(super) fn merge_small(&mut self, first: usize, last: usize) {
         let part = first.saturating_sub(1)..(last + 2).min(self.chunks.len());
         let (mut fences, mut chunks) = (Vec::new(), Vec::<Box<Chunk>>::new());
         let fenced = self.fences.drain(part.clone()).zip(self.chunks.drain(part.clone()));
@@ -83,41 +77,6 @@ impl Index {
         }
         self.fences.splice(part.start..part.start, fences);
         self.chunks.splice(part.start..part.start, chunks);
-    }
-
-    /// One step of a walk over all changes in the order of keys and revisions, tombstones
-    /// included: tells at most `budget` of them, from the cursor on, with where each lies. `None`
-    /// once the last was told.
-    ///
-    /// # Panics
-    /// If the budget is zero: such steps would never come to an end.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the durable store is to call it"))]
-    pub(crate) fn walk(
-        &self,
-        cursor: &Cursor,
-        budget: usize,
-        mut visit: impl FnMut(Revision, Location),
-    ) -> Option<Cursor> {
-        assert!(budget > 0, "a step that may do nothing never ends");
-        let mut left = budget;
-        // Of the key that the cursor names a part was told, unless it has gone since.
-        let start = self.locate(&cursor.key);
-        let mut first = if start.is_ok() { cursor.revision } else { Revision::default() };
-        let (start, end) = (start.unwrap_or_else(|place| place), self.end());
-        for number in start.chunk..=end.chunk {
-            let chunk = &self.chunks[number];
-            for at in self.part(number, start, end) {
-                for (revision, location) in chunk.history(at).changes_from(first) {
-                    if left == 0 {
-                        return Some(Cursor { key: chunk.key(at).into(), revision });
-                    }
-                    left -= 1;
-                    visit(revision, location);
-                }
-                first = Revision::default();
-            }
-        }
-        None
     }
 
     /// Where the change that a key made at exactly this revision lies, tombstones included.

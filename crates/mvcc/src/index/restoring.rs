@@ -10,6 +10,10 @@ impl Index {
     /// Enters a change that a store, compacted at a revision, has on its disk, where those may
     /// still be that the compaction drops: `dead` is told of them. The error says why no store has
     /// such a change behind those entered so far.
+    ///
+    /// Any of the dead may have gone from the disk already, but for one: a tombstone has to stay
+    /// there while anything older of its key does. Without it a put that it hides would look like
+    /// one in force, and the key would be back.
     pub(crate) fn load(
         &mut self,
         record: &Record,
@@ -70,5 +74,8 @@ impl Index {
     fn remove(&mut self, place: Place) {
         self.update(place, KeyIndex::bury);
         self.chunks[place.chunk].remove(&[place.at]);
+        if self.chunks[place.chunk].len() == 0 {
+            self.merge_small(place.chunk, place.chunk);
+        }
     }
 }

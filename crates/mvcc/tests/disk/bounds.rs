@@ -78,7 +78,7 @@ fn write(store: &mut Store, disk: &mut Counting) {
 fn filled(keys: u64, times: u64) -> (Store, Counting) {
     let mut disk = Counting { disk: MemDisk::new(), read_bytes: Cell::new(0) };
     let (mut store, _) = Store::open(&mut disk, &dir(), None, OPTIONS).expect("an empty disk");
-    let is_written = |round: u64, number: u64| round == 0 || number % 3 > 0;
+    let is_written = |round: u64, number: u64| round == 0 || !number.is_multiple_of(3);
     let rounds = (0..times).flat_map(|round| (0..keys).map(move |number| (round, number)));
     for (_, number) in rounds.filter(|(round, number)| is_written(*round, *number)) {
         apply(&mut store, &disk, &put(number));

@@ -128,12 +128,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a sector that was not written, or a file that lost its end, explains why there is
-    /// no frame (`bad` is none) or a wrong one at `at`, where the chain has the value `chain`.
+    /// no frame (`bad` is none) or a wrong one at `at`, where the chain has the value `chain`. From
+    /// `limit` on, if there is one, everything is intact.
     pub(crate) fn tear(
         &self,
         at: u64,
         chain: Option<u32>,
         bad: Option<&Corruption>,
+        limit: Option<u64>,
     ) -> Result<Tear, DiskError> {
         let data = self.data()?;
         let place = at as usize;
@@ -147,9 +149,9 @@ impl<'a> Reader<'a> {
             }
         }
         // Truncated files lost their end: nobody else cuts within a frame.
-        let truncated = matches!(bad, Some(Corruption::Truncated { .. }));
+        let truncated = limit.is_none() && matches!(bad, Some(Corruption::Truncated { .. }));
         let frame_len = record::record_len(field).map_or(LENGTH_BYTES, record::frame_len);
-        let end = at.saturating_add(frame_len as u64);
+        let end = at.saturating_add(frame_len as u64).min(limit.unwrap_or(u64::MAX).max(at));
         Ok(match truncated || has_lost_sector(&data, at, end) {
             true => Tear::Explains,
             false => Tear::RuledOut,

@@ -235,11 +235,18 @@ impl<'a> Survey<'a> {
             None => Witness::None,
             Some(next) if next.found.seal.statement.is_none() => Witness::Silent,
             Some(next) if next.is_later => Witness::Later,
-            Some(_) => Witness::Own,
+            Some(next) => match scan.reader.find_seal(next.found.end)? {
+                Some(_) => Witness::Later,
+                None => Witness::Own,
+            },
         };
         let tear = match followed || rest == Rest::Zeros {
             true => Tear::RuledOut,
-            false => scan.reader.tear(scan.at, scan.chain, bad.as_ref())?,
+            false => {
+                // A wrong length must not make the zeros behind the log part of the batch.
+                let limit = seal.map(|next| next.found.at);
+                scan.reader.tear(scan.at, scan.chain, bad.as_ref(), limit)?
+            }
         };
         let row = verdict::judge(&Evidence { place: in_segment, followed, rest, witness, tear });
         Ok((Stop { place, file, scan, bad, rest, seal }, row))

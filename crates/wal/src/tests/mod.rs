@@ -1,9 +1,12 @@
 //! The log as its users see it: its bytes, what survives, what is refused.
 
 mod crash;
+mod crash_points;
 mod damage;
 mod doubt;
 mod etcd;
+mod etcd_image;
+mod flips;
 mod format;
 mod lifecycle;
 mod snapshots;

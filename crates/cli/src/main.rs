@@ -17,6 +17,7 @@ mod replay;
 mod sim;
 mod summary;
 mod units;
+mod wal;
 
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
@@ -65,6 +66,7 @@ fn run(command: &Command, output: &Output) -> Result<Exit, Error> {
         Command::Shrink(args) => replay::shrink(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Model(args) => model::run(args, output),
+        Command::Wal(args) => wal::run(args, output),
         Command::Completions(args) => Ok(completions(args, output)),
     }
 }

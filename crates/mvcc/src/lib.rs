@@ -22,6 +22,7 @@ mod error;
 mod hash;
 mod incoming;
 mod index;
+pub mod inspect;
 mod key_index;
 mod key_range;
 mod maintenance;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quorate_wal::disk::{Disk, DiskPath};
 
 use super::damage::Defect;
+use super::keys::KeysEntry;
 use super::record::{FrameHeader, HEADER_BYTES, Record};
 use super::segment::{Extent, SegmentInfo};
 use crate::revision::ChangeRevision;
@@ -19,6 +20,16 @@ pub(crate) struct Scanned {
     pub(crate) offset: u32,
     /// CRC-32C of its body.
     pub(crate) body_crc: u32,
+}
+
+impl Scanned {
+    /// What a keys' file would say of it.
+    pub(crate) fn into_entry(self) -> KeysEntry {
+        let Scanned { mut record, offset, body_crc } = self;
+        let frame_len = record.frame_len();
+        record.kv.value = Bytes::new();
+        KeysEntry { record, offset, frame_len, body_crc }
+    }
 }
 
 /// A walk over the records of a segment's data.

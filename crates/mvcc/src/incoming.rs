@@ -319,7 +319,7 @@ impl Incoming {
             return Ok(Arriving::new(number, &remote, false));
         };
         let mut arriving = Arriving::new(number, &remote, true);
-        let mut scan = DataScan::of_file(&data_file, remote.first, len.min(remote.data.len));
+        let mut scan = DataScan::of_file(&data_file, remote.seed(), len.min(remote.data.len));
         while let Ok(Some(scanned)) = scan.next(disk) {
             if !arriving.follows(&scanned.record) {
                 break;
@@ -360,7 +360,7 @@ impl Arriving {
             let damaged = |what| (offset, what);
             let header = u32::try_from(offset)
                 .ok()
-                .and_then(|offset| FrameHeader::decode(&rest[at..], self.info.first, offset));
+                .and_then(|offset| FrameHeader::decode(&rest[at..], self.info.seed(), offset));
             let header = header.ok_or(damaged(Defect::Header))?;
             let frame_len = usize::try_from(header.frame_len());
             let frame_len = frame_len.map_err(|_| damaged(Defect::Header))?;

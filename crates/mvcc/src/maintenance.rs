@@ -150,7 +150,8 @@ impl Store {
         self.maintenance.sweep.get_or_insert(begin);
     }
 
-    /// What stood in the way is being repaired.
+    /// What stood in the way is being repaired, or the store was just opened: what an earlier life
+    /// left to merge is merged now.
     pub(crate) fn resume_work(&mut self) {
         self.maintenance.is_blocked = false;
         self.maintenance.looks = true;
@@ -352,7 +353,7 @@ impl Store {
         let segment = self.log.segment(slot);
         let mut read = || -> Result<Bytes, Defect> {
             let frame = self.log.frame_bytes(segment, entry, piece, disk)?;
-            let header = FrameHeader::decode(&frame, segment.info.first, entry.offset);
+            let header = FrameHeader::decode(&frame, segment.info.seed(), entry.offset);
             let header = header.ok_or(Defect::Header)?;
             let body = frame.slice(HEADER_BYTES..);
             let expected = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
@@ -440,7 +441,7 @@ fn add(
     info.records += 1;
     let offset = target.end;
     let header = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
-    copied.data.extend_from_slice(&header.encode(info.first, offset));
+    copied.data.extend_from_slice(&header.encode(info.seed(), offset));
     copied.data.extend_from_slice(body);
     keys.add_entry(entry, offset, info, &mut copied.keys);
     let end = offset.checked_add(entry.frame_len);

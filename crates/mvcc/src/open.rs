@@ -128,6 +128,7 @@ impl Loading<'_> {
         if let Some(last) = last {
             self.cut_off(&last)?;
             store.log.resume_tail();
+            store.resume_work();
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ impl Store {
         }
         let header = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
         let mut frame = Vec::with_capacity(HEADER_BYTES + record.len());
-        frame.extend_from_slice(&header.encode(segment.info.first, offset));
+        frame.extend_from_slice(&header.encode(segment.info.seed(), offset));
         frame.extend_from_slice(record);
         let dir = &self.log.place.as_ref().expect("what is on a disk has a place").dir;
         let file = damage.segment.data_file(dir);
@@ -257,7 +257,7 @@ pub(crate) fn check_record(
 ) -> Result<(), Damage> {
     let mut check = || -> Result<(), Defect> {
         let frame = log.frame_bytes(segment, entry, piece, disk)?;
-        let header = FrameHeader::decode(&frame, segment.info.first, entry.offset);
+        let header = FrameHeader::decode(&frame, segment.info.seed(), entry.offset);
         let expected = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
         if header.ok_or(Defect::Header)? != expected {
             Err(Defect::Foreign)

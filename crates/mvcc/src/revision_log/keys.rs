@@ -15,14 +15,14 @@
 //!
 //! Numbers are variable-length (LEB128) but where a width stands. Records follow each other in the
 //! data without gaps, so that an entry's offset follows from the lengths of those before it. A
-//! block's checksum also covers the segment's first revision and the block's own offset.
+//! block's checksum also covers the segment's [seed](Seed) and the block's own offset.
 
 use bytes::{Buf, BufMut, Bytes};
 use quorate_wal::disk::{Disk, DiskPath};
 
 use super::damage::Defect;
 use super::record::{HEADER_BYTES, Record};
-use super::segment::{Extent, SegmentInfo};
+use super::segment::{Extent, Seed, SegmentInfo};
 use crate::response::KeyValue;
 use crate::revision::{ChangeRevision, LeaseId, Revision};
 
@@ -141,7 +141,7 @@ impl KeysWriter {
             return;
         }
         let begin = out.len();
-        let crc = block_checksum(segment.first, segment.keys.len, &self.content);
+        let crc = block_checksum(segment.seed(), segment.keys.len, &self.content);
         out.put_u32_le(crc);
         out.put_u32_le(self.content.len() as u32);
         out.put_slice(&self.content);
@@ -165,7 +165,7 @@ impl KeysWriter {
 #[derive(Clone, Debug)]
 pub(crate) struct KeysReader {
     file: DiskPath,
-    first: ChangeRevision,
+    seed: Seed,
     /// How much of the file counts.
     len: u64,
     /// Of the blocks that were read.
@@ -180,7 +180,7 @@ impl KeysReader {
     pub(crate) fn new(dir: &DiskPath, segment: &SegmentInfo) -> KeysReader {
         KeysReader {
             file: segment.id.keys_file(dir),
-            first: segment.first,
+            seed: segment.seed(),
             len: segment.keys.len,
             read: Extent::default(),
             buffer: Bytes::new(),
@@ -211,7 +211,7 @@ impl KeysReader {
         self.fill(BLOCK_HEADER_BYTES + content_len, disk)?;
         let block = self.buffer.split_to(BLOCK_HEADER_BYTES + content_len);
         let content = block.slice(BLOCK_HEADER_BYTES..);
-        if block_checksum(self.first, self.read.len, &content) != stored {
+        if block_checksum(self.seed, self.read.len, &content) != stored {
             return Err(Defect::Body);
         }
         let entries = decode(content).ok_or(Defect::Undecodable)?;
@@ -238,13 +238,12 @@ impl KeysReader {
     }
 }
 
-fn block_checksum(first: ChangeRevision, at: u64, content: &[u8]) -> u32 {
-    let mut place = [0; 24];
-    place[..8].copy_from_slice(&first.main.0.to_le_bytes());
-    place[8..12].copy_from_slice(&first.sub.to_le_bytes());
-    place[12..20].copy_from_slice(&at.to_le_bytes());
-    place[20..].copy_from_slice(&(content.len() as u32).to_le_bytes());
-    crc32c::crc32c_append(crc32c::crc32c(&place), content)
+fn block_checksum(seed: Seed, at: u64, content: &[u8]) -> u32 {
+    let mut place = [0; 12];
+    place[..8].copy_from_slice(&at.to_le_bytes());
+    place[8..].copy_from_slice(&(content.len() as u32).to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&seed.to_bytes()), &place);
+    crc32c::crc32c_append(crc, content)
 }
 
 fn decode(mut content: Bytes) -> Option<Vec<KeysEntry>> {

@@ -392,7 +392,7 @@ pub(crate) fn read_frame(
     if bytes.len() < HEADER_BYTES {
         return Err(Defect::Missing);
     }
-    let header = FrameHeader::decode(&bytes, segment.info.first, offset).ok_or(Defect::Header)?;
+    let header = FrameHeader::decode(&bytes, segment.info.seed(), offset).ok_or(Defect::Header)?;
     let frame_len = usize::try_from(header.frame_len()).map_err(|_| Defect::Header)?;
     if bytes.len() < frame_len {
         bytes = read(frame_len)?;

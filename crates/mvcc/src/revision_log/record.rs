@@ -10,12 +10,13 @@
 //! ```
 //!
 //! Numbers are little-endian, checksums CRC-32C. The header's also covers what the frame does not
-//! hold: the first revision of its segment, and its offset there. So a frame that a disk wrote to,
+//! hold: the [seed](Seed) of its segment, and its offset there. So a frame that a disk wrote to,
 //! or read from, another place is not taken for the one that belongs there. The body has nothing
 //! of where it lies, and is the same at every member.
 
 use bytes::{Buf, BufMut, Bytes};
 
+use super::segment::Seed;
 use crate::response::KeyValue;
 use crate::revision::{ChangeRevision, LeaseId, Revision};
 
@@ -116,31 +117,31 @@ impl FrameHeader {
         HEADER_BYTES as u64 + u64::from(self.body_len)
     }
 
-    /// The header's bytes in a segment that begins with a change, at an offset in it.
-    pub(crate) fn encode(self, first: ChangeRevision, offset: u32) -> [u8; HEADER_BYTES] {
+    /// The header's bytes in a segment, at an offset of its data.
+    pub(crate) fn encode(self, seed: Seed, offset: u32) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
-        header[..4].copy_from_slice(&self.checksum(first, offset).to_le_bytes());
+        header[..4].copy_from_slice(&self.checksum(seed, offset).to_le_bytes());
         header[4..8].copy_from_slice(&self.body_crc.to_le_bytes());
         header[8..].copy_from_slice(&self.body_len.to_le_bytes());
         header
     }
 
-    /// The header that lies at an offset of a segment which begins with a change; `None` if what
+    /// The header that lies at an offset of a segment's data; `None` if what
     /// lies there is no header, or that of another place.
-    pub(crate) fn decode(bytes: &[u8], first: ChangeRevision, offset: u32) -> Option<FrameHeader> {
+    pub(crate) fn decode(bytes: &[u8], seed: Seed, offset: u32) -> Option<FrameHeader> {
         let mut bytes = bytes.get(..HEADER_BYTES)?;
         let stored = bytes.get_u32_le();
         let header = FrameHeader { body_crc: bytes.get_u32_le(), body_len: bytes.get_u32_le() };
-        (header.checksum(first, offset) == stored).then_some(header)
+        (header.checksum(seed, offset) == stored).then_some(header)
     }
 
-    fn checksum(self, first: ChangeRevision, offset: u32) -> u32 {
-        let mut covered = [0; 24];
-        covered[..8].copy_from_slice(&first.main.0.to_le_bytes());
-        covered[8..12].copy_from_slice(&first.sub.to_le_bytes());
-        covered[12..16].copy_from_slice(&offset.to_le_bytes());
-        covered[16..20].copy_from_slice(&self.body_crc.to_le_bytes());
-        covered[20..].copy_from_slice(&self.body_len.to_le_bytes());
+    fn checksum(self, seed: Seed, offset: u32) -> u32 {
+        let mut covered = [0; Seed::BYTES + 12];
+        covered[..Seed::BYTES].copy_from_slice(&seed.to_bytes());
+        let (place, own) = covered[Seed::BYTES..].split_at_mut(4);
+        place.copy_from_slice(&offset.to_le_bytes());
+        own[..4].copy_from_slice(&self.body_crc.to_le_bytes());
+        own[4..].copy_from_slice(&self.body_len.to_le_bytes());
         crc32c::crc32c(&covered)
     }
 }
@@ -195,17 +196,20 @@ mod tests {
     #[test]
     fn a_frame_is_valid_in_its_own_place_only() {
         let first = ChangeRevision { main: Revision(5), sub: 1 };
+        let seed = Seed { first, cleaned: Revision(-1) };
         let header = FrameHeader { body_crc: 77, body_len: 1000 };
-        let bytes = header.encode(first, 4096);
-        assert_eq!(FrameHeader::decode(&bytes, first, 4096), Some(header));
-        assert_eq!(FrameHeader::decode(&bytes, first, 4097), None);
-        let other = ChangeRevision { main: Revision(5), sub: 2 };
-        assert_eq!(FrameHeader::decode(&bytes, other, 4096), None);
+        let bytes = header.encode(seed, 4096);
+        assert_eq!(FrameHeader::decode(&bytes, seed, 4096), Some(header));
+        assert_eq!(FrameHeader::decode(&bytes, seed, 4097), None);
+        let later = ChangeRevision { main: Revision(5), sub: 2 };
+        for other in [Seed { first: later, ..seed }, Seed { cleaned: Revision(4), ..seed }] {
+            assert_eq!(FrameHeader::decode(&bytes, other, 4096), None);
+        }
         for bit in 0..HEADER_BYTES * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(FrameHeader::decode(&flipped, first, 4096), None, "bit {bit}");
+            assert_eq!(FrameHeader::decode(&flipped, seed, 4096), None, "bit {bit}");
         }
-        assert_eq!(FrameHeader::decode(&[0; HEADER_BYTES], first, 0), None, "zeros are no frame");
+        assert_eq!(FrameHeader::decode(&[0; HEADER_BYTES], seed, 0), None, "zeros are no frame");
     }
 }

@@ -4,4 +4,5 @@ mod check;
 mod common;
 mod model;
 mod sim;
+mod store;
 mod usage;

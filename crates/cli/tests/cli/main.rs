@@ -5,3 +5,4 @@ mod common;
 mod model;
 mod sim;
 mod usage;
+mod wal;

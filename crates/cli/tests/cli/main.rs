@@ -6,3 +6,4 @@ mod model;
 mod sim;
 mod store;
 mod usage;
+mod wal;

@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("member", &["proto", "raft", "wal", "mvcc"]),
     ("models", &[]),
     ("sim", &["member", "mvcc", "raft", "wal", "proto", "history", "checker"]),
-    ("cli", &["checker", "disk", "history", "models", "proto", "sim", "wal"]),
+    ("cli", &["checker", "disk", "history", "models", "mvcc", "proto", "sim", "wal"]),
 ];
 
 /// The deterministic core: what was simulated is what runs.

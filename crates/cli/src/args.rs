@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Search the whole state space of an abstract model; without a name, list the models
     Model(ModelArgs),
+    /// Look at a member's store, or judge it; never changes it
+    Store(crate::store::StoreArgs),
     /// Look at a member's write-ahead log, or judge it; never changes it
     Wal(crate::wal::WalArgs),
     /// Print a completion script for a shell

@@ -4,4 +4,6 @@ mod check;
 mod common;
 mod model;
 mod sim;
+mod store;
 mod usage;
+mod wal;

@@ -9,6 +9,7 @@ use quorate_member::{
     BatchId, Config, Input as MemberInput, Member, Output, PeerMessage, RecoveryError, Request,
     RequestToken, Response, Time, Timer,
 };
+use quorate_mvcc::{OpenError, StoreOptions};
 use quorate_raft::{AppendOutcome, Body, LogIndex, NodeId as RaftId, Options, Term};
 use quorate_wal::WalError;
 use quorate_wal::disk::DiskError;
@@ -128,6 +129,9 @@ impl MemberNode {
         let first_request_id = u64::from(node.0) << 48 | u64::from(io.incarnation()) << 32;
         let config = Config {
             wal: quorate_wal::WalOptions { segment_bytes: plan.wal_segment_bytes },
+            store: store_options(plan),
+            chunk_bytes: (plan.wal_segment_bytes / 16).max(64) as u32,
+            upkeep_bytes: (plan.wal_segment_bytes / 4) as usize,
             request_timeout_ns: plan.request_timeout.as_nanos(),
             read_retry_ns: plan.read_retry.as_nanos(),
             election_timeout_ns: plan.election_timeout.as_nanos(),
@@ -332,12 +336,25 @@ impl MemberNode {
     }
 }
 
+/// Sizes so small that a short life sees segments ended, merged, and read back from the disk.
+fn store_options(plan: &ClusterPlan) -> StoreOptions {
+    let segment_bytes = (plan.wal_segment_bytes / 4) as u32;
+    StoreOptions {
+        segment_bytes,
+        flush_bytes: segment_bytes / 16,
+        cache_bytes: segment_bytes as usize / 8,
+    }
+}
+
 /// Whether a service manager should try again.
 fn no_start(error: &RecoveryError) -> NoStart {
+    let error = match error {
+        RecoveryError::Wal(WalError::Disk(error)) => error,
+        RecoveryError::Store { error: OpenError::Disk(error), .. } => error,
+        _ => return NoStart::Refused,
+    };
     match error {
-        RecoveryError::Wal(WalError::Disk(DiskError::Io { .. } | DiskError::NoSpace { .. })) => {
-            NoStart::DiskFailed
-        }
+        DiskError::Io { .. } | DiskError::NoSpace { .. } => NoStart::DiskFailed,
         _ => NoStart::Refused,
     }
 }

@@ -25,16 +25,14 @@ pub(crate) fn directory(files: FileKind) -> DiskPath {
 pub(crate) fn exposed(disk: &MemDisk, files: FileKind) -> Vec<Exposed> {
     use quorate_wal::disk::Disk;
 
-    // Of what is not durable yet it is open which batch will have been the last.
-    if !disk.is_clean() {
-        return Vec::new();
-    }
     let dir = directory(files);
     let whole = |file: DiskPath| Exposed { bytes: 0..disk.durable_end(&file), file };
     let parts: Vec<Exposed> = match files {
         FileKind::Store | FileKind::Snapshot => {
             disk.list(&dir).unwrap_or_default().into_iter().map(whole).collect()
         }
+        // Of what is not durable yet it is open which batch will have been the last.
+        FileKind::Log if !disk.is_clean_below(&dir) => Vec::new(),
         FileKind::Log => {
             let mut segments = inspect::segments(disk, &dir).map_or(Vec::new(), |found| found.0);
             let Some(newest) = segments.pop() else { return Vec::new() };

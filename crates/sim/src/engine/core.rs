@@ -397,9 +397,17 @@ impl<M: Clone> Core<M> {
         }
     }
 
+    /// A process is about to read from its disk.
+    pub(crate) fn process_reads(&mut self, node: NodeId) {
+        if let Some(disk) = &mut self.processes[node.index()].disk {
+            disk.process_reads();
+        }
+    }
+
     /// Counts what a disk has shown of its faults since it was looked at last.
     pub(crate) fn feel_disk(&mut self, node: NodeId) {
         let Some(disk) = &mut self.processes[node.index()].disk else { return };
+        disk.process_has_read();
         let struck = disk.contents_mut().take_struck();
         if struck == Struck::default() {
             return;

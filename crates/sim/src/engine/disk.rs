@@ -94,6 +94,8 @@ pub(crate) struct NodeDisk {
     failure: Stream,
     damage: Stream,
     power_losses: u64,
+    /// Reads of the process that are to be misdirected.
+    misreads: Vec<DiskFailure>,
     seed: NoiseSeed,
     node: NodeId,
 }
@@ -111,6 +113,7 @@ impl NodeDisk {
             failure: stream("disk failure"),
             damage: stream("disk damage"),
             power_losses: 0,
+            misreads: Vec::new(),
             seed,
             node,
         }
@@ -280,7 +283,23 @@ impl NodeDisk {
     /// The next read in a directory is to be misdirected.
     pub(crate) fn misdirect_read(&mut self, dir: DiskPath) {
         let place = self.failure.next_u64();
-        self.contents.arm(DiskFailure::MisdirectedRead { dir, place });
+        self.misreads.push(DiskFailure::MisdirectedRead { dir, place });
+    }
+
+    /// The process is about to read, and only its reads go astray, not those of who looks on.
+    pub(crate) fn process_reads(&mut self) {
+        self.misreads.drain(..).for_each(|failure| self.contents.arm(failure));
+    }
+
+    /// The process has read what it wanted.
+    pub(crate) fn process_has_read(&mut self) {
+        self.misreads = self.contents.disarm_reads();
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn heal(&mut self) {
+        self.misreads.clear();
+        self.contents.disarm();
     }
 
     /// Flips bits of one of the files, anywhere in what of it is exposed. Says how many have changed

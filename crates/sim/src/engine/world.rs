@@ -304,6 +304,7 @@ impl<S: System> World<S> {
             self.core.counters.one(Count::Restart);
         }
         let step = self.begin_step(node, Cause::Boot { incarnation }, 0)?;
+        self.core.process_reads(node);
         let booted = self.system.boot(&mut Io::new(&mut self.core, node, true));
         self.core.feel_disk(node);
         match booted {
@@ -391,9 +392,13 @@ impl<S: System> World<S> {
         input: Input<S::Message>,
     ) -> Result<(), Stop<S::Violation>> {
         let process = self.nodes[step.node.index()].as_mut().expect("only a running process runs");
+        // A fault that waits may be one of its reads.
+        let may_misread = !self.core.unfelt.is_empty();
+        if may_misread {
+            self.core.process_reads(step.node);
+        }
         self.system.handle(process, input, &mut Io::new(&mut self.core, step.node, false));
-        if !self.core.unfelt.is_empty() {
-            // It may have read what is not there.
+        if may_misread {
             self.core.feel_disk(step.node);
         }
         self.end_step(step)?;

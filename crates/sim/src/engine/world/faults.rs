@@ -38,7 +38,7 @@ impl<S: System> World<S> {
             self.core.apply_drift(*node);
             self.core.apply_full(*node);
             if let Some(disk) = &mut self.core.processes[node.index()].disk {
-                disk.contents_mut().disarm();
+                disk.heal();
             }
             self.wake_now(*node);
         }

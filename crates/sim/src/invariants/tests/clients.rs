@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use quorate_mvcc::{PutRequest, Revision, Store};
 use quorate_raft::{LogIndex, Term};
+use quorate_wal::disk::MemDisk;
 
 use super::super::revision_monotonic::{self, RevisionMonotonic};
 use super::super::stores_agree::{self, StoresAgree};
@@ -52,8 +53,11 @@ fn stores_agree_reports_stores_that_hash_differently_at_the_end() {
     };
     let (one, same) = (store(&["v", "x"]), store(&["v", "x"]));
     let (behind, other) = (store(&["v"]), store(&["w"]));
-    let compare =
-        |stores: [&Store; 2]| stores_agree::compare([NodeId(0), NodeId(1)].into_iter().zip(stores));
+    let disk = MemDisk::new();
+    let compare = |stores: [&Store; 2]| {
+        let readers = stores.map(|store| store.reader(&disk));
+        stores_agree::compare([NodeId(0), NodeId(1)].into_iter().zip(readers))
+    };
     assert_eq!(compare([&one, &same]), Ok(()));
     assert_eq!(compare([&one, &behind]), Ok(()), "at another revision");
     assert_reports(compare([&behind, &other]), stores_agree::NAME, "n1 and n0 hash differently");

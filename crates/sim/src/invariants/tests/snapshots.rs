@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use quorate_mvcc::{PutRequest, Store};
 use quorate_raft::{HardState, Log, LogIndex, Options, Raft, Restored, Role, Snapshot, Term};
+use quorate_wal::disk::MemDisk;
 
 use super::super::lease_exclusion::{self, LeaseExclusion};
 use super::super::snapshot_consistent;
@@ -62,8 +63,11 @@ fn snapshot_consistent_reports_a_restored_store_that_is_not_what_others_hold() {
         store
     };
     let (ahead, same, other) = (store(&["v", "x"]), store(&["v"]), store(&["w"]));
-    let restores =
-        |restored: &Store| snapshot_consistent::check_store(2, restored, [(NodeId(0), &ahead)]);
+    let disk = MemDisk::new();
+    let restores = |restored: &Store| {
+        let others = [(NodeId(0), ahead.reader(&disk))];
+        snapshot_consistent::check_store(2, restored.reader(&disk), others)
+    };
     assert_eq!(restores(&same), Ok(()), "as far as it goes");
     assert_eq!(restores(&ahead), Ok(()));
     let name = snapshot_consistent::NAME;

@@ -139,6 +139,14 @@ impl MemDisk {
         self.faults.get_mut().armed.clear();
     }
 
+    /// Takes back the misdirected reads that have not struck, so that somebody else may look at the
+    /// disk.
+    pub fn disarm_reads(&mut self) -> Vec<DiskFailure> {
+        let is_read =
+            |failure: &mut DiskFailure| matches!(failure, DiskFailure::MisdirectedRead { .. });
+        self.faults.get_mut().armed.extract_if(.., is_read).collect()
+    }
+
     /// Whether there is no space left: nothing can be created, lengthened or written until it is
     /// said that there is.
     pub fn set_full(&mut self, full: bool) {

@@ -159,7 +159,8 @@ impl Member {
             return Err(RecoveryError::Alone);
         }
         let recovered = contents.open_damaged(disk, start, config.wal)?;
-        DiskOp::execute_all(&snap::remove_ops(disk, &paths.snapshots, start, 2)?, disk)?;
+        let oldest = state.kept.front().map_or(SnapshotId::BEGINNING, id_of);
+        DiskOp::execute_all(&snap::remove_ops(disk, &paths.snapshots, oldest, 1)?, disk)?;
         let Recovered { wal, hard_state, entries, repaired, .. } = recovered;
         let untouched = hard_state == raftpb::HardState::default() && entries.is_empty();
         if untouched && state.kept.is_empty() && recovered.doubtful_up_to == 0 {

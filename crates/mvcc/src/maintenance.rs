@@ -164,10 +164,14 @@ impl Store {
     }
 
     fn sweep(&mut self, cursor: &Cursor, began: Revision) {
-        let log = &mut self.log;
-        let rest = self.index.sweep(self.compacted, cursor, SWEPT_CHANGES, |dead| {
-            log.note_dead(dead);
+        // Large on purpose. glibc joins the small blocks that were freed only when a large one is:
+        // without one in each step, the first later step with a large buffer paid for the whole
+        // sweep (measured: 130 ms after a million keys, where other steps take 0.5 ms).
+        let mut dead = Vec::with_capacity(2 * SWEPT_CHANGES);
+        let rest = self.index.sweep(self.compacted, cursor, SWEPT_CHANGES, |location| {
+            dead.push(location);
         });
+        dead.into_iter().for_each(|location| self.log.note_dead(location));
         self.maintenance.sweep = match rest {
             Some(cursor) => Some((cursor, began)),
             None if began < self.compacted => Some((Cursor::default(), self.compacted)),

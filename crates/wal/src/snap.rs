@@ -7,10 +7,13 @@
 //!
 //! In what order a member does things follows from that:
 //! - To keep a snapshot: [`write_ops`], then
-//!   [`Wal::append_snapshot`](crate::Wal::append_snapshot), and when that is durable
+//!   [`Wal::append_snapshot`](crate::Wal::append_snapshot) with a hard state whose commit index
+//!   covers it (etcd's reader passes over it otherwise), and when that is durable
 //!   [`Wal::release_to`](crate::Wal::release_to) and [`remove_ops`].
 //! - To start: [`prepare`], [`Wal::read`](crate::Wal::read), [`load_newest`] of those that the log
-//!   [continues](crate::Contents::continues), [`Contents::open`](crate::Contents::open).
+//!   [continues](crate::Contents::continues), [`Contents::open`](crate::Contents::open); or
+//!   [`Contents::open_damaged`](crate::Contents::open_damaged) if peers can make up for what is
+//!   lost.
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::common::{finish, quorate, run, write};
 
-const COMMANDS: &[&str] = &["sim", "replay", "shrink", "check", "model", "completions"];
+const COMMANDS: &[&str] = &["sim", "replay", "shrink", "check", "model", "wal", "completions"];
 
 #[test]
 fn help_lists_the_commands_and_the_exit_codes() {
@@ -56,6 +56,9 @@ fn bad_usage_exits_with_2_and_says_nothing_on_standard_output() {
         &["sim", "--for", "8"],
         &["replay"],
         &["shrink"],
+        &["wal"],
+        &["wal", "verify"],
+        &["wal", "repair", "x"],
     ];
     for args in bad {
         let run = run(*args).expect_code(2);

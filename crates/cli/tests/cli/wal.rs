@@ -198,7 +198,7 @@ fn inspect_shows_segments_records_and_what_entries_ask_for() {
     let folder = data_directory();
     let run = wal("inspect", folder.path(), &[]).expect_code(0);
     for part in [
-        "member/wal/0000000000000000-0000000000000000.wal  segment 0, from entry 0 on, 2048 bytes",
+        "member/wal/0000000000000000-0000000000000000.wal  segment 0, from entry 0 on, 2176 bytes",
         "metadata  member abc of cluster 7",
         "snapshot  entry 12, term 3",
         "entry     17 term 3  put \"key-17\" = 100 bytes",

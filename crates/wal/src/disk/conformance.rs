@@ -10,7 +10,9 @@ const CASES: &[Case] = &[
     ("write and read", write_and_read),
     ("reading across the end", reading_across_the_end),
     ("lengths", lengths),
+    ("space given in advance", space_given_in_advance),
     ("directories", directories),
+    ("directories made durable from above", directories_made_durable),
     ("names are taken once", names_are_taken_once),
     ("what is not there", what_is_not_there),
     ("rename", rename),
@@ -86,6 +88,37 @@ fn lengths(disk: &mut dyn Disk) {
     assert_eq!(content(disk, &file), b"abc");
     disk.set_len(&file, 6).expect("room");
     assert_eq!(content(disk, &file), b"abc\0\0\0", "what was cut off is gone");
+}
+
+fn space_given_in_advance(disk: &mut dyn Disk) {
+    // As a segment is: as long as it will be, written from its beginning, cut off when it is full.
+    let file = path("f");
+    disk.create(&file).expect("a free name");
+    disk.set_len(&file, 1 << 20).expect("room");
+    disk.sync(&file).expect("the file is there");
+    disk.write(&file, 0, b"header").expect("room");
+    disk.write(&file, 4096, b"batch").expect("room");
+    disk.sync(&file).expect("the file is there");
+    assert_eq!(disk.len(&file), Ok(1 << 20), "writing within it changes no length");
+    let whole = content(disk, &file);
+    assert_eq!((&whole[..6], &whole[4096..4101]), (&b"header"[..], &b"batch"[..]));
+    assert!(whole[6..4096].iter().chain(&whole[4101..]).all(|byte| *byte == 0));
+    disk.set_len(&file, 4101).expect("the file is there");
+    disk.sync(&file).expect("the file is there");
+    assert_eq!((disk.len(&file), disk.data_end(&file)), (Ok(4101), Ok(4101)));
+}
+
+fn directories_made_durable(disk: &mut dyn Disk) {
+    // A directory's own name is durable through the one above it, up to the root.
+    for dir in ["d", "d/e", "d/e/f"] {
+        disk.create_dir(&path(dir)).expect("a free name");
+        disk.sync_dir(&path(dir).parent_dir().expect("not the root")).expect("it is there");
+    }
+    let file = create(disk, "d/e/f/g", b"deep");
+    disk.sync(&file).expect("the file is there");
+    disk.sync_dir(&path("d/e/f")).expect("the directory is there");
+    assert_eq!(disk.list(&path("d/e/f")), Ok(vec![file.clone()]));
+    assert_eq!(content(disk, &file), b"deep");
 }
 
 fn directories(disk: &mut dyn Disk) {

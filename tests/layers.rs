@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("checker", &["history"]),
     ("member", &["proto", "raft", "wal", "mvcc"]),
     ("models", &[]),
+    ("server", &["disk", "member", "mvcc", "proto", "raft", "wal"]),
     ("sim", &["member", "mvcc", "raft", "wal", "proto", "history", "checker"]),
     ("cli", &["checker", "history", "models", "sim"]),
 ];

@@ -38,7 +38,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     driver: Thread<End>,
     disk: Thread<Option<DiskError>>,
-    listeners: Vec<JoinHandle<Result<(), tonic::transport::Error>>>,
+    listeners: Vec<Serving>,
 }
 
 /// What is known about a server once it is ready.
@@ -111,9 +111,10 @@ impl Server {
     /// If the options do not go together, an address is taken, or the directory cannot be used.
     pub async fn start(options: &Options) -> Result<Server, StartError> {
         // What can be seen to be wrong without it is said before the directory is created.
-        options.plan()?;
+        let plan = options.plan()?;
+        let listeners = Listeners::bind(&plan).await?;
         let disk = quorate_disk::FsDisk::open(&options.data_dir)?;
-        Server::start_on(options, disk).await
+        assemble(options, &plan, listeners, disk)
     }
 
     /// Starts a member on any disk; [`Options::data_dir`] only stands in messages.
@@ -122,46 +123,11 @@ impl Server {
     /// Like [`Server::start`].
     pub async fn start_on(
         options: &Options,
-        mut disk: impl Disk + Send + 'static,
+        disk: impl Disk + Send + 'static,
     ) -> Result<Server, StartError> {
         let plan = options.plan()?;
-        let clients = bind(&plan.client_addresses).await?;
-        let peers = bind(&plan.peer_addresses).await?;
-        let clock = Clock::start();
-        let config = options.member_config(&plan, first_request_id());
-        let max_message = config.max_request_bytes + MESSAGE_OVERHEAD;
-        let (member, recovery) =
-            Member::start(config, &mut disk, clock.now()).map_err(|error| {
-                StartError::Recovery { data_dir: options.data_dir.display().to_string(), error }
-            })?;
-
-        let (handle, inbox) = handle::channel();
-        let (stop, stopping) = watch::channel(false);
-        let (batches, submitted) = mpsc::unbounded_channel();
-        let disk = threads::spawn("disk", disk::serve(disk, submitted, handle.clone()))?;
-        let driver = Driver {
-            member,
-            clock,
-            timers: Timers::new(options.timing),
-            links: Links::open(plan.cluster_id, plan.id, &plan.founders),
-            disk: batches,
-            waiting: Waiting::default(),
-        };
-        let driver = threads::spawn("member", driver.run(inbox, stopping.clone()))?;
-        let urls = |listeners: &[Listener]| {
-            listeners.iter().map(|listener| Url::of(listener.address())).collect()
-        };
-        let about = About {
-            name: options.name.clone(),
-            member_id: plan.id.0,
-            cluster_id: plan.cluster_id,
-            client_urls: urls(&clients),
-            peer_urls: urls(&peers),
-            recovery,
-        };
-        let mut listeners = serve_clients(clients, &plan, &handle, max_message, &stopping);
-        listeners.extend(serve_peers(peers, &plan, &handle, &stopping));
-        Ok(Server { about, stop, driver, disk, listeners })
+        let listeners = Listeners::bind(&plan).await?;
+        assemble(options, &plan, listeners, disk)
     }
 
     /// What is known about it.
@@ -218,6 +184,61 @@ impl Server {
             }
         }
     }
+}
+
+/// The addresses that a server listens at.
+struct Listeners {
+    clients: Vec<Listener>,
+    peers: Vec<Listener>,
+}
+
+impl Listeners {
+    async fn bind(plan: &Plan) -> Result<Listeners, StartError> {
+        let clients = bind(&plan.client_addresses).await?;
+        Ok(Listeners { clients, peers: bind(&plan.peer_addresses).await? })
+    }
+}
+
+/// Recovers the member and starts everything around it.
+fn assemble(
+    options: &Options,
+    plan: &Plan,
+    Listeners { clients, peers }: Listeners,
+    mut disk: impl Disk + Send + 'static,
+) -> Result<Server, StartError> {
+    let clock = Clock::start();
+    let config = options.member_config(plan, first_request_id());
+    let max_message = config.max_request_bytes + MESSAGE_OVERHEAD;
+    let (member, recovery) = Member::start(config, &mut disk, clock.now()).map_err(|error| {
+        StartError::Recovery { data_dir: options.data_dir.display().to_string(), error }
+    })?;
+    let (handle, inbox) = handle::channel();
+    let (stop, stopping) = watch::channel(false);
+    let (batches, submitted) = mpsc::unbounded_channel();
+    let disk = threads::spawn("disk", disk::serve(disk, submitted, handle.clone()))?;
+    let driver = Driver {
+        member,
+        clock,
+        timers: Timers::new(options.timing),
+        links: Links::open(plan.cluster_id, plan.id, &plan.founders),
+        disk: batches,
+        waiting: Waiting::default(),
+    };
+    let driver = threads::spawn("member", driver.run(inbox, stopping.clone()))?;
+    let urls = |listeners: &[Listener]| {
+        listeners.iter().map(|listener| Url::of(listener.address())).collect()
+    };
+    let about = About {
+        name: options.name.clone(),
+        member_id: plan.id.0,
+        cluster_id: plan.cluster_id,
+        client_urls: urls(&clients),
+        peer_urls: urls(&peers),
+        recovery,
+    };
+    let mut listeners = serve_clients(clients, plan, &handle, max_message, &stopping);
+    listeners.extend(serve_peers(peers, plan, &handle, &stopping));
+    Ok(Server { about, stop, driver, disk, listeners })
 }
 
 /// Which threads were seen to end.

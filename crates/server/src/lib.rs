@@ -31,6 +31,8 @@ mod peer;
 #[cfg(not(madsim))]
 mod process;
 mod server;
+#[cfg(all(test, madsim))]
+mod simulated;
 mod stubs;
 mod threads;
 mod timers;

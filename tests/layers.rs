@@ -13,13 +13,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("history", &[]),
     ("wal", &["proto"]),
     ("disk", &["wal"]),
-    ("mvcc", &[]),
+    ("mvcc", &["wal"]),
     ("checker", &["history"]),
     ("member", &["proto", "raft", "wal", "mvcc"]),
     ("models", &[]),
     ("server", &["disk", "member", "mvcc", "proto", "raft", "wal"]),
     ("sim", &["member", "mvcc", "raft", "wal", "proto", "history", "checker"]),
-    ("cli", &["checker", "history", "models", "server", "sim"]),
+    ("cli", &["checker", "disk", "history", "models", "proto", "server", "sim", "wal"]),
 ];
 
 /// The deterministic core: what was simulated is what runs.

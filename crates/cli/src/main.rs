@@ -19,6 +19,7 @@ mod serve;
 mod sim;
 mod summary;
 mod units;
+mod wal;
 
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
@@ -68,6 +69,7 @@ fn run(command: &Command, output: &Output) -> Result<Exit, Error> {
         Command::Check(args) => check::run(args, output),
         Command::Model(args) => model::run(args, output),
         Command::Serve(args) => serve::run(args, output),
+        Command::Wal(args) => wal::run(args, output),
         Command::Completions(args) => Ok(completions(args, output)),
     }
 }

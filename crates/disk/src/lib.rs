@@ -66,11 +66,19 @@ impl FsDisk {
     pub fn open(root: impl Into<PathBuf>) -> Result<FsDisk, OpenError> {
         let root = root.into();
         let opened = create_durably(&root).and_then(|()| File::open(&root));
+        FsDisk::locked(root, opened, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn locked(
+        root: PathBuf,
+        opened: io::Result<File>,
+        lock: FlockOperation,
+    ) -> Result<FsDisk, OpenError> {
         let handle = match opened {
             Ok(handle) => handle,
             Err(source) => return Err(OpenError::Io { root, source }),
         };
-        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(&handle, lock) {
             Ok(()) => Ok(FsDisk { root, _root: handle, open: BTreeMap::new() }),
             Err(Errno::WOULDBLOCK) => Err(OpenError::Locked { root }),
             Err(errno) => Err(OpenError::Io { root, source: errno.into() }),
@@ -119,6 +127,33 @@ impl FsDisk {
         }
         self.open.insert(path.clone(), file);
         &self.open[path]
+    }
+}
+
+/// Real files under one root folder, to be read only. Several may look at a folder at the same
+/// time, but nobody who writes to it: what is being written looks torn.
+#[derive(Debug)]
+pub struct ReadOnlyDisk(FsDisk);
+
+impl ReadOnlyDisk {
+    /// Takes a folder that is there, and changes nothing of it.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] if an [`FsDisk`] of some process has it, [`OpenError::Io`] if there is
+    /// no such folder.
+    pub fn open(root: impl Into<PathBuf>) -> Result<ReadOnlyDisk, OpenError> {
+        let root = root.into();
+        let opened = File::open(&root).and_then(|handle| match handle.metadata()?.is_dir() {
+            true => Ok(handle),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        });
+        FsDisk::locked(root, opened, FlockOperation::NonBlockingLockShared).map(ReadOnlyDisk)
+    }
+
+    /// The disk, of which only what reads can be called.
+    #[must_use]
+    pub fn as_disk(&self) -> &dyn Disk {
+        &self.0
     }
 }
 

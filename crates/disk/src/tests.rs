@@ -58,6 +58,45 @@ fn a_root_has_one_user_at_a_time() {
 }
 
 #[test]
+fn a_root_that_is_written_to_is_not_read_and_one_that_is_read_not_written_to() {
+    let folder = folder();
+    let writer = disk(&folder);
+    let reader = ReadOnlyDisk::open(folder.path());
+    assert!(matches!(reader, Err(OpenError::Locked { .. })), "{reader:?}");
+    let message = reader.expect_err("locked").to_string();
+    assert!(message.contains("in use by another process"), "{message}");
+    drop(writer);
+    let readers = [(); 2].map(|()| ReadOnlyDisk::open(folder.path()).expect("only readers"));
+    assert!(matches!(FsDisk::open(folder.path()), Err(OpenError::Locked { .. })));
+    drop(readers);
+    disk(&folder).create(&path("f")).expect("an empty disk");
+    let reader = ReadOnlyDisk::open(folder.path()).expect("nobody writes");
+    assert_eq!(reader.as_disk().list(&DiskPath::root()), Ok(vec![path("f")]));
+}
+
+#[test]
+fn a_process_that_is_killed_leaves_no_lock_behind() {
+    // The lock is the open file's, not a file: whoever dies lets go of it.
+    let folder = folder();
+    let held = disk(&folder);
+    let second = held._root.try_clone().expect("one more handle");
+    drop(held);
+    assert!(matches!(FsDisk::open(folder.path()), Err(OpenError::Locked { .. })));
+    drop(second);
+    disk(&folder);
+}
+
+#[test]
+fn looking_at_a_folder_creates_nothing() {
+    let folder = folder();
+    let root = folder.path().join("a");
+    assert!(matches!(ReadOnlyDisk::open(&root), Err(OpenError::Io { .. })));
+    assert!(!root.exists());
+    std::fs::write(&root, b"").expect("room");
+    assert!(matches!(ReadOnlyDisk::open(&root), Err(OpenError::Io { .. })));
+}
+
+#[test]
 fn a_root_that_is_a_file_is_refused() {
     let folder = folder();
     let root = folder.path().join("f");

@@ -162,6 +162,14 @@ impl Journal {
         let snapshot = raftpb::Snapshot { data: Some(state.data.clone()), metadata };
         self.before_log.extend(snap::write_ops(&self.snapshots, &snapshot));
         self.wal.append_snapshot(&record);
+        // A snapshot is of what is committed. etcd passes over those that the commit index of the
+        // log does not cover, so that it has to be in the log with them: consensus hands out its
+        // hard state when something else is to be written, which may be long after.
+        let state = self.wal.hard_state();
+        if state.commit < index {
+            let raised = raftpb::HardState { commit: index, ..state };
+            self.wal.append(Some(raised), std::iter::empty::<raftpb::Entry>());
+        }
         self.files.push_back(SnapshotId { term, index });
     }
 

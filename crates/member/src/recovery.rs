@@ -159,6 +159,7 @@ impl Member {
             hard_state: from_record(hard_state),
             log: replayed.log,
             changes: replayed.changes,
+            doubtful: LogIndex::ZERO,
             options: config.raft.clone(),
         })
         .map_err(RecoveryError::State)?;

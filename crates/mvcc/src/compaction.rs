@@ -1,7 +1,11 @@
 //! Compaction: the store gives up the history below a revision.
 //!
-//! Owns when a compaction is refused, and that index and log drop the same changes. What a key
-//! keeps is the key index's to say. Takes no revision: what the store holds does not change.
+//! Owns when a compaction is refused. It takes effect for all reads at once; memory and space come
+//! back step by step, as [`Store::work`] is called, but for a store in memory, which drops all at
+//! once. What a key keeps is the key index's to say. Takes no revision: what the store holds does
+//! not change.
+
+use std::collections::BTreeSet;
 
 use crate::error::Error;
 use crate::request::CompactRequest;
@@ -9,7 +13,8 @@ use crate::response::CompactResponse;
 use crate::store::Store;
 
 impl Store {
-    /// Makes a revision the oldest readable one. Visits every key.
+    /// Makes a revision the oldest readable one. In memory it visits every key; of a store with a
+    /// directory, [`work`](Store::work) has something to do from then on.
     ///
     /// # Errors
     /// [`Error::Compacted`] at or below the last compaction, [`Error::FutureRevision`] above the
@@ -25,16 +30,23 @@ impl Store {
         self.compacted = revision;
         self.digest.compaction(revision);
 
-        let mut sweep = self.log.sweep(revision);
-        self.index.compact(revision, |location| sweep.drop_record(location));
-        let relocations = sweep.finish();
-        self.index.relocate(&relocations);
+        if self.log.place.is_some() {
+            self.begin_sweep();
+        } else {
+            let mut dead = BTreeSet::new();
+            self.index.compact(revision, |location| {
+                dead.insert(location);
+            });
+            self.log.forget(&dead);
+        }
         Ok(CompactResponse { revision: self.current })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use quorate_wal::disk::MemDisk;
+
     use super::*;
     use crate::request::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest};
     use crate::revision::Revision;
@@ -62,7 +74,8 @@ mod tests {
     /// All changes that the store holds, as `revision.sub:key±`.
     fn held(store: &Store) -> String {
         let mut held = Vec::new();
-        for record in store.log.up_to(store.current) {
+        let mut walk = store.log.walk(Revision::INITIAL);
+        while let Some(record) = walk.next(&MemDisk::new(), |_| true).expect("it is in memory") {
             let (revision, key) = (record.revision, String::from_utf8_lossy(&record.kv.key));
             let sign = if record.is_tombstone { '-' } else { '+' };
             held.push(format!("{}.{}:{key}{sign}", revision.main, revision.sub));
@@ -127,7 +140,7 @@ mod tests {
         run(&mut store, "a+");
         assert_eq!(held(&store), "4.0:a- 5.0:a+");
         let newest = store.index.newest(b"a").expect("a exists");
-        let kv = &store.log.get(newest).kv;
+        let kv = store.log.get(newest, &MemDisk::new()).expect("it is in memory").kv;
         assert_eq!((kv.create_revision, kv.version), (Revision(5), 1));
     }
 }

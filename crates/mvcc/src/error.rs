@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::revision_log::damage::Damage;
+
 /// A refusal. The request had no effect at all, and every member that applies it at the same
 /// place in the log refuses it alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,3 +58,48 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Why a request got no answer. It had no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The store refuses it, as every member does that applies it at the same place in the log.
+    Refused(Error),
+    /// A record that it needs cannot be read here. It can be tried again once that is repaired.
+    Damaged(Damage),
+}
+
+impl Failure {
+    /// The refusal by a store that is all in memory.
+    ///
+    /// # Panics
+    /// If it is none: memory is not damaged.
+    pub(crate) fn refusal(self) -> Error {
+        match self {
+            Failure::Refused(error) => error,
+            Failure::Damaged(damage) => panic!("a store in memory reads no disk, but: {damage}"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Refused(error)
+    }
+}
+
+impl From<Damage> for Failure {
+    fn from(damage: Damage) -> Failure {
+        Failure::Damaged(damage)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Refused(error) => error.fmt(f),
+            Failure::Damaged(damage) => damage.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -4,10 +4,13 @@
 //! for finding mistakes, not for withstanding an adversary: who can write to a store could
 //! construct two that collide.
 
-use crate::error::Error;
+use quorate_wal::disk::{Disk, MemDisk};
+
+use crate::error::{Error, Failure};
 use crate::response::KvHash;
 use crate::revision::{LeaseId, Revision};
 use crate::revision_log::Record;
+use crate::revision_log::damage::Damage;
 use crate::store::Store;
 
 impl Store {
@@ -18,17 +21,44 @@ impl Store {
     /// [`Error::Compacted`] below the last compaction, [`Error::FutureRevision`] above the
     /// current revision.
     pub fn hash_kv(&self, revision: Option<Revision>) -> Result<KvHash, Error> {
+        self.hash_of(revision, &MemDisk::new()).map_err(Failure::refusal)
+    }
+
+    pub(crate) fn hash_of(
+        &self,
+        revision: Option<Revision>,
+        disk: &dyn Disk,
+    ) -> Result<KvHash, Failure> {
         let hash_revision = self.readable_revision(revision, self.revision())?;
         let mut hash = Fingerprint::new();
-        for record in self.log.up_to(hash_revision) {
-            hash.record(record);
-        }
+        self.for_each_kept(hash_revision, disk, |record| hash.record(record))?;
         Ok(KvHash {
             revision: self.revision(),
             hash: hash.value(),
             hash_revision,
             compact_revision: self.compact_revision(),
         })
+    }
+
+    /// Visits, oldest first, the changes up to a revision that the last compaction leaves, whether
+    /// it was carried out everywhere yet or not.
+    pub(crate) fn for_each_kept(
+        &self,
+        through: Revision,
+        disk: &dyn Disk,
+        mut visit: impl FnMut(&Record),
+    ) -> Result<(), Damage> {
+        let is_kept = |record: &Record| self.index.keeps(record, self.compacted);
+        let mut walk = self.log.walk(Revision::INITIAL);
+        while let Some(record) = walk.next(disk, is_kept)? {
+            if record.revision.main > through {
+                break;
+            }
+            if is_kept(&record) {
+                visit(&record);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -20,12 +20,19 @@
 mod compaction;
 mod error;
 mod hash;
+mod incoming;
 mod index;
 mod key_index;
 mod key_range;
+mod maintenance;
+pub mod manifest;
+mod open;
+mod options;
 mod range;
+mod repair;
 mod request;
 mod response;
+mod retain;
 mod revision;
 mod revision_log;
 mod snapshot;
@@ -35,7 +42,13 @@ mod validate;
 mod write;
 mod write_set;
 
-pub use error::Error;
+pub use error::{Error, Failure};
+pub use incoming::{ChunkError, ChunkId, Incoming};
+pub use maintenance::Progress;
+pub use manifest::{Manifest, ManifestError};
+pub use open::{OpenError, Opened};
+pub use options::StoreOptions;
+pub use repair::{RepairError, Scrubber};
 pub use request::{
     CompactRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest,
     RangeRequest, RequestOp, SortOrder, SortTarget, TxnRequest,
@@ -45,8 +58,10 @@ pub use response::{
     TxnResponse,
 };
 pub use revision::{LeaseId, Revision};
+pub use revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
+pub use revision_log::segment::{Extent, SegmentId, SegmentInfo};
 pub use snapshot::SnapshotError;
-pub use store::Store;
+pub use store::{Applier, Reader, Store};
 pub use validate::{
     DEFAULT_MAX_TXN_OPERATIONS, validate_delete_range, validate_put, validate_range, validate_txn,
 };

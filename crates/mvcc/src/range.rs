@@ -1,16 +1,26 @@
 //! Reads: which keys a range answers with, and which revisions can be read.
 //!
 //! Owns limit, filters, order and count. Changes nothing.
+//!
+//! A read decides by the index which keys it answers with, and then fetches those records and no
+//! others: the count, the keys without values, filters and every order but that of the values
+//! need none, unless the read is of a revision at which a key was not yet as it is now.
 
-use std::cmp::Ordering;
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use quorate_wal::disk::Disk;
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
+use crate::index::Found;
+use crate::key_index::Summary;
 use crate::key_range::KeyRange;
 use crate::request::{RangeRequest, SortOrder, SortTarget};
 use crate::response::{KeyValue, RangeResponse};
 use crate::revision::Revision;
+use crate::revision_log::damage::Damage;
 use crate::store::Store;
 
 impl Store {
@@ -20,35 +30,25 @@ impl Store {
         &self,
         request: &RangeRequest,
         current: Revision,
-    ) -> Result<RangeResponse, Error> {
+        disk: &dyn Disk,
+    ) -> Result<RangeResponse, Failure> {
         let at = self.readable_revision(request.revision, current)?;
         let range = KeyRange::new(&request.key, &request.range_end);
-        let mut visible = self.index.visible(range, at);
+        let count = self.index.count(range, at);
+        let header = RangeResponse { revision: current, count, ..RangeResponse::default() };
         if request.count_only {
-            let count = visible.count() as u64;
-            return Ok(RangeResponse { revision: current, count, ..RangeResponse::default() });
+            return Ok(header);
         }
         let limit = if request.limit == 0 { usize::MAX } else { request.limit as usize };
-        let fetched = if needs_all(request) { usize::MAX } else { limit.saturating_add(1) };
-        let mut kvs: Vec<&KeyValue> = Vec::new();
-        let mut count = 0;
-        for location in visible.by_ref() {
-            count += 1;
-            let kv = &self.log.get(location).kv;
-            if passes_filters(request, kv) {
-                kvs.push(kv);
-                if kvs.len() == fetched {
-                    break;
-                }
-            }
+        let fetch = Fetch { store: self, disk, damage: RefCell::default() };
+        let mut found = fetch.select(request, range, at, limit.saturating_add(1));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let kvs = found.into_iter().map(|found| fetch.answer(request, &found)).collect();
+        if let Some(damage) = fetch.damage.into_inner() {
+            return Err(damage.into());
         }
-        count += visible.count() as u64;
-
-        sort(request, &mut kvs);
-        let more = kvs.len() > limit;
-        kvs.truncate(limit);
-        let kvs = kvs.into_iter().map(|kv| answer(request, kv)).collect();
-        Ok(RangeResponse { revision: current, kvs, more, count })
+        Ok(RangeResponse { kvs, more, ..header })
     }
 
     /// The revision to read at, for a reader that sees the store up to `current`. As in etcd,
@@ -69,54 +69,133 @@ impl Store {
     }
 }
 
-/// Whether every key has to be looked at before the range can be cut. Otherwise one more than the
-/// limit tells whether there are more.
-///
-/// A target without an order does not count: as in etcd, the lowest keys are then cut first and
-/// sorted afterwards.
-fn needs_all(request: &RangeRequest) -> bool {
-    let sorts = match (request.sort_order, request.sort_target) {
-        (SortOrder::None, _) | (SortOrder::Ascend, SortTarget::Key) => false,
-        (SortOrder::Ascend | SortOrder::Descend, _) => true,
-    };
-    sorts
-        || request.min_mod_revision.is_some()
+/// What a read fetches.
+struct Fetch<'s> {
+    store: &'s Store,
+    disk: &'s dyn Disk,
+    /// The first record that could not be fetched. The answer is thrown away then.
+    damage: RefCell<Option<Damage>>,
+}
+
+impl<'s> Fetch<'s> {
+    /// The keys to answer with, in the order that is asked for, at most so many: one more than the
+    /// limit tells whether there are more.
+    ///
+    /// A target without an order does not count: as in etcd, the lowest keys are then cut first
+    /// and sorted afterwards, unless there are filters.
+    fn select<'a>(
+        &self,
+        request: &RangeRequest,
+        range: KeyRange<'a>,
+        revision: Revision,
+        most: usize,
+    ) -> Vec<Found<'a>>
+    where
+        's: 'a,
+    {
+        let passes = |found: &Found<'_>| !is_filtered(request) || self.passes(request, found);
+        let keys = self.store.index.find(range, revision);
+        match (request.sort_order, request.sort_target) {
+            (SortOrder::None | SortOrder::Ascend, SortTarget::Key) => {
+                keys.filter(passes).take(most).collect()
+            }
+            (SortOrder::Descend, SortTarget::Key) => keys.rev().filter(passes).take(most).collect(),
+            (order, target) => {
+                let cut_first = order == SortOrder::None && !is_filtered(request);
+                let candidates = if cut_first { most } else { usize::MAX };
+                let found = keys.filter(passes).take(candidates);
+                self.sorted(found, target, order == SortOrder::Descend, most)
+            }
+        }
+    }
+
+    /// The first keys by something other than themselves. Only the order of values looks at
+    /// values.
+    fn sorted<'a>(
+        &self,
+        found: impl Iterator<Item = Found<'a>>,
+        target: SortTarget,
+        descends: bool,
+        most: usize,
+    ) -> Vec<Found<'a>> {
+        let number = |found: &Found<'_>| {
+            let summary = self.summary(found);
+            match target {
+                SortTarget::Version => summary.version,
+                SortTarget::CreateRevision => summary.create_revision.0,
+                SortTarget::ModRevision => summary.mod_revision.0,
+                SortTarget::Key | SortTarget::Value => unreachable!("these are no numbers"),
+            }
+        };
+        let value = |found: &Found<'_>| self.kv(found).value;
+        match (target, descends) {
+            (SortTarget::Key, _) => unreachable!("the keys lie in their order"),
+            (SortTarget::Value, false) => lowest(found, most, value),
+            (SortTarget::Value, true) => lowest(found, most, |found| Reverse(value(found))),
+            (_, false) => lowest(found, most, number),
+            (_, true) => lowest(found, most, |found| Reverse(number(found))),
+        }
+    }
+
+    fn passes(&self, request: &RangeRequest, found: &Found<'_>) -> bool {
+        let Summary { create_revision, mod_revision, .. } = self.summary(found);
+        request.min_mod_revision.is_none_or(|min| mod_revision >= min)
+            && request.max_mod_revision.is_none_or(|max| mod_revision <= max)
+            && request.min_create_revision.is_none_or(|min| create_revision >= min)
+            && request.max_create_revision.is_none_or(|max| create_revision <= max)
+    }
+
+    fn answer(&self, request: &RangeRequest, found: &Found<'_>) -> KeyValue {
+        if !request.keys_only {
+            return self.kv(found);
+        }
+        let Summary { create_revision, mod_revision, version, lease } = self.summary(found);
+        let (key, value) = (found.key(), Bytes::new());
+        KeyValue { key, value, create_revision, mod_revision, version, lease }
+    }
+
+    /// What a read says of a key besides its value. Only of a write that is not the key's newest
+    /// the record has to be fetched.
+    fn summary(&self, found: &Found<'_>) -> Summary {
+        found.summary().unwrap_or_else(|| Summary::of(&self.kv(found)))
+    }
+
+    /// The one place where a read fetches a record.
+    fn kv(&self, found: &Found<'_>) -> KeyValue {
+        match self.store.log.get(found.location(), self.disk) {
+            Ok(record) => record.kv,
+            Err(damage) => {
+                self.damage.borrow_mut().get_or_insert(damage);
+                KeyValue::default()
+            }
+        }
+    }
+}
+
+fn is_filtered(request: &RangeRequest) -> bool {
+    request.min_mod_revision.is_some()
         || request.max_mod_revision.is_some()
         || request.min_create_revision.is_some()
         || request.max_create_revision.is_some()
 }
 
-fn passes_filters(request: &RangeRequest, kv: &KeyValue) -> bool {
-    request.min_mod_revision.is_none_or(|min| kv.mod_revision >= min)
-        && request.max_mod_revision.is_none_or(|max| kv.mod_revision <= max)
-        && request.min_create_revision.is_none_or(|min| kv.create_revision >= min)
-        && request.max_create_revision.is_none_or(|max| kv.create_revision <= max)
-}
-
-/// Sorts what lies in the order of its keys. The sort is stable, so equals stay in that order,
-/// which etcd leaves open.
-fn sort(request: &RangeRequest, kvs: &mut [&KeyValue]) {
-    let compare = |left: &KeyValue, right: &KeyValue| -> Ordering {
-        match request.sort_target {
-            SortTarget::Key => left.key.cmp(&right.key),
-            SortTarget::Version => left.version.cmp(&right.version),
-            SortTarget::CreateRevision => left.create_revision.cmp(&right.create_revision),
-            SortTarget::ModRevision => left.mod_revision.cmp(&right.mod_revision),
-            SortTarget::Value => left.value.cmp(&right.value),
+/// The items with the lowest ranks, at most so many, lowest first; no more are ever held. Equals
+/// stay in the order in which they come, which etcd leaves open.
+fn lowest<T, R: Ord>(
+    items: impl Iterator<Item = T>,
+    most: usize,
+    rank: impl Fn(&T) -> R,
+) -> Vec<T> {
+    let mut kept: BTreeMap<(R, usize), T> = BTreeMap::new();
+    for (position, item) in items.enumerate() {
+        let rank = rank(&item);
+        if kept.len() == most {
+            match kept.last_entry() {
+                Some(last) if last.key().0 > rank => last.remove(),
+                _ => continue,
+            };
         }
-    };
-    match (request.sort_order, request.sort_target) {
-        (SortOrder::None | SortOrder::Ascend, SortTarget::Key) => {}
-        (SortOrder::Descend, SortTarget::Key) => kvs.reverse(),
-        (SortOrder::None | SortOrder::Ascend, _) => kvs.sort_by(|left, right| compare(left, right)),
-        (SortOrder::Descend, _) => kvs.sort_by(|left, right| compare(right, left)),
+        kept.insert((rank, position), item);
     }
-}
-
-fn answer(request: &RangeRequest, kv: &KeyValue) -> KeyValue {
-    if request.keys_only {
-        KeyValue { key: kv.key.clone(), value: Bytes::new(), ..*kv }
-    } else {
-        kv.clone()
-    }
+    kept.into_values().collect()
 }

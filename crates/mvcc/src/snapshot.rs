@@ -19,9 +19,11 @@
 use std::fmt;
 
 use bytes::{BufMut, Bytes};
+use quorate_wal::disk::MemDisk;
 
 use crate::hash::Fingerprint;
 use crate::index::Index;
+use crate::maintenance::Maintenance;
 use crate::response::KeyValue;
 use crate::revision::{ChangeRevision, LeaseId, Revision};
 use crate::revision_log::{Record, RevisionLog};
@@ -106,8 +108,12 @@ impl std::error::Error for SnapshotError {}
 impl Store {
     /// The whole store as bytes. Takes time and memory in proportion to what it holds.
     pub fn snapshot(&self) -> Bytes {
-        let records = || self.log.up_to(self.current);
-        let content: usize = records().map(encoded_len).sum();
+        let mut records = Vec::new();
+        let walked = self.for_each_kept(self.current, &MemDisk::new(), |record| {
+            records.push(record.clone());
+        });
+        walked.expect("a store in memory reads no disk");
+        let content: usize = records.iter().map(encoded_len).sum();
         let len = HEADER_BYTES + STATE_BYTES + content + CHECKSUM_BYTES;
         let mut bytes = Vec::with_capacity(len);
         bytes.put_slice(MAGIC);
@@ -116,8 +122,8 @@ impl Store {
         bytes.put_i64_le(self.current.0);
         bytes.put_i64_le(self.compacted.0);
         bytes.put_u64_le(self.digest.value());
-        bytes.put_u64_le(records().count() as u64);
-        for record in records() {
+        bytes.put_u64_le(records.len() as u64);
+        for record in &records {
             encode(record, &mut bytes);
         }
         bytes.put_u64_le(Fingerprint::of(&bytes));
@@ -150,8 +156,9 @@ impl Store {
                 return Err(incoherent("a change is not newer than the one before"));
             }
             newest = record.revision;
-            index.restore(&record, log.end(), compacted).map_err(incoherent)?;
+            index.restore(&record, log.next_location(&record), compacted).map_err(incoherent)?;
             log.push(record);
+            log.settle();
         }
         // A compaction keeps the newest change of all, even if it is a tombstone.
         if newest.main != current {
@@ -160,7 +167,8 @@ impl Store {
         if reader.at != reader.bytes.len() {
             return Err(reader.incoherent("something follows the last record"));
         }
-        Ok(Store { index, log, current, compacted, digest })
+        let maintenance = Maintenance::default();
+        Ok(Store { index, log, current, compacted, digest, maintenance })
     }
 }
 

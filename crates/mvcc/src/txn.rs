@@ -4,16 +4,20 @@
 //! conditions are decided first, nested ones too; then every operation that will run is checked;
 //! only then is anything changed, and from there on nothing can be refused. (etcd once checked
 //! some reads only while it executed, so that members which had compacted differently answered
-//! and applied differently: its bug 18667.)
+//! and applied differently: its bug 18667.) A record that cannot be read is no refusal: what was
+//! changed before it was met is taken back, so that the transaction can be tried again.
 
 use std::cmp::Ordering;
 use std::slice;
 
-use crate::error::Error;
+use quorate_wal::disk::{Disk, MemDisk};
+
+use crate::error::{Error, Failure};
 use crate::key_range::KeyRange;
 use crate::request::{Compare, CompareResult, CompareTarget, RangeRequest, RequestOp, TxnRequest};
 use crate::response::{KeyValue, ResponseOp, TxnResponse};
 use crate::revision::{LeaseId, Revision};
+use crate::revision_log::damage::Damage;
 use crate::store::Store;
 use crate::validate::validate_applied_txn;
 use crate::write::Writer;
@@ -31,42 +35,64 @@ impl Store {
     /// [`put`](Store::put) and [`range`](Store::range) refuse. A range at a revision that only
     /// this transaction would reach is refused as future.
     pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, Error> {
-        validate_applied_txn(request)?;
-        let mut path = Path::new();
-        self.decide(request, &mut path);
-        self.check(request, &mut path.iter())?;
-        let mut writer = Writer::begin(self);
-        let mut response = execute(&mut writer, request, &mut path.iter());
-        response.revision = writer.finish();
-        Ok(response)
+        self.apply_txn(request, &MemDisk::new()).map_err(Failure::refusal)
     }
 
-    fn decide(&self, request: &TxnRequest, path: &mut Path) {
-        let holds = request.compare.iter().all(|condition| self.holds(condition));
-        path.push(holds);
-        for operation in branch(request, holds) {
-            if let RequestOp::Txn(nested) = operation {
-                self.decide(nested, path);
+    pub(crate) fn apply_txn(
+        &mut self,
+        request: &TxnRequest,
+        disk: &dyn Disk,
+    ) -> Result<TxnResponse, Failure> {
+        validate_applied_txn(request)?;
+        let mut path = Path::new();
+        self.decide(request, &mut path, disk)?;
+        self.check(request, &mut path.iter())?;
+        let mut writer = Writer::begin(self, disk);
+        match execute(&mut writer, request, &mut path.iter()) {
+            Ok(mut response) => {
+                response.revision = writer.finish();
+                Ok(response)
+            }
+            Err(damage) => {
+                writer.take_back();
+                Err(damage)
             }
         }
     }
 
-    fn holds(&self, condition: &Compare) -> bool {
+    fn decide(&self, request: &TxnRequest, path: &mut Path, disk: &dyn Disk) -> Result<(), Damage> {
+        let mut holds = true;
+        for condition in &request.compare {
+            if !self.holds(condition, disk)? {
+                holds = false;
+                break;
+            }
+        }
+        path.push(holds);
+        for operation in branch(request, holds) {
+            if let RequestOp::Txn(nested) = operation {
+                self.decide(nested, path, disk)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn holds(&self, condition: &Compare, disk: &dyn Disk) -> Result<bool, Damage> {
         let range = KeyRange::new(&condition.key, &condition.range_end);
         let mut found = false;
         for location in self.index.visible(range, self.current) {
             found = true;
-            if !compare(condition, &self.log.get(location).kv) {
-                return false;
+            if !compare(condition, &self.log.get(location, disk)?.kv) {
+                return Ok(false);
             }
         }
         if found {
-            return true;
+            return Ok(true);
         }
         // A missing key's numbers are zero. It has no value, and none could be told from the
         // empty one, so a condition on it fails.
-        !matches!(condition.target, CompareTarget::Value(_))
-            && compare(condition, &KeyValue::default())
+        let has_none = !matches!(condition.target, CompareTarget::Value(_));
+        Ok(has_none && compare(condition, &KeyValue::default()))
     }
 
     fn check(&self, request: &TxnRequest, path: &mut slice::Iter<'_, bool>) -> Result<(), Error> {
@@ -96,23 +122,25 @@ fn execute(
     writer: &mut Writer<'_>,
     request: &TxnRequest,
     path: &mut slice::Iter<'_, bool>,
-) -> TxnResponse {
+) -> Result<TxnResponse, Failure> {
     let succeeded = next_decision(path);
     let operations = branch(request, succeeded);
     let mut responses = Vec::with_capacity(operations.len());
     for operation in operations {
         responses.push(match operation {
             RequestOp::Range(range) => {
-                let response = writer.store.read(range, writer.revision());
-                ResponseOp::Range(response.expect("the range's revision was checked"))
+                let response = writer.store.read(range, writer.revision(), writer.disk);
+                let is_refused = matches!(response, Err(Failure::Refused(_)));
+                assert!(!is_refused, "the range's revision was checked");
+                ResponseOp::Range(response?)
             }
-            RequestOp::Put(put) => ResponseOp::Put(writer.put(put)),
-            RequestOp::DeleteRange(delete) => ResponseOp::DeleteRange(writer.delete_range(delete)),
-            RequestOp::Txn(nested) => ResponseOp::Txn(execute(writer, nested, path)),
+            RequestOp::Put(put) => ResponseOp::Put(writer.put(put)?),
+            RequestOp::DeleteRange(delete) => ResponseOp::DeleteRange(writer.delete_range(delete)?),
+            RequestOp::Txn(nested) => ResponseOp::Txn(execute(writer, nested, path)?),
         });
     }
     // The outermost transaction's header is filled when it is finished, a nested one's never.
-    TxnResponse { revision: Revision(0), succeeded, responses }
+    Ok(TxnResponse { revision: Revision(0), succeeded, responses })
 }
 
 fn branch(request: &TxnRequest, holds: bool) -> &[RequestOp] {

@@ -91,6 +91,7 @@ fn member(id: u64, log: Log) -> Raft {
         hard_state: HardState { term, vote: None, commit: LogIndex::ZERO },
         log,
         changes: Vec::new(),
+        doubtful: LogIndex::ZERO,
         options: Options::default(),
     })
     .expect("the state is valid")

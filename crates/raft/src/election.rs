@@ -16,6 +16,7 @@
 //! otherwise a member whose term is ahead, and which PreVote keeps from standing, would never be
 //! heard again.
 
+use crate::configuration::Configuration;
 use crate::io::Need;
 use crate::message::{AppendOutcome, Body, EntryMeta, TimerKind};
 use crate::progress::Progress;
@@ -67,7 +68,16 @@ impl Raft {
     /// enough to get it, and only this member can finish the change (dissertation 4.2.2). It does
     /// not count itself.
     fn may_be_needed(&self) -> bool {
-        self.membership.since(self.commit).any(|configuration| configuration.is_voter(self.id))
+        let is_voter = |configuration: &Configuration| configuration.is_voter(self.id);
+        !self.abstains() && self.membership.since(self.commit).any(is_voter)
+    }
+
+    /// Whether its disk has lost what a quorum may rest on: such a member takes no part in
+    /// elections until it holds that again (protocol-aware recovery, Alagappan et al. 2018). What
+    /// it acknowledged counts meanwhile as it did, since nobody can be elected with its help.
+    pub(crate) fn abstains(&self) -> bool {
+        let (index, term) = self.doubtful;
+        self.commit < index && self.log.last_term() <= term
     }
 
     /// Somebody knows that the leader is gone.
@@ -146,6 +156,7 @@ impl Raft {
             && self.leader_silent
             && last >= own_last
             && preferred
+            && !self.abstains()
             && !matches!(self.role, RoleState::Leader(_));
         self.send(from, Need::Term, Body::PreVoteReply { campaign, granted });
     }
@@ -196,7 +207,7 @@ impl Raft {
             None => self.leader().is_none(),
         };
         let up_to_date = last >= (self.log.last_term(), self.log.last_index());
-        let granted = free && up_to_date && (transfer || self.leader_silent);
+        let granted = free && up_to_date && (transfer || self.leader_silent) && !self.abstains();
         if granted {
             if self.vote.is_none() {
                 self.vote_for(candidate);

@@ -73,6 +73,8 @@
 //! 6. A timer that is set again does not fire for the earlier time any more, not even if it has
 //!    fired and its event has not been handled yet: leases rest on that.
 //! 7. Give a member that lost its disk a new id ([`NodeId`]).
+//!    One whose disk has lost some of its log, but not its hard state, comes up with what it still
+//!    has and says so ([`Restored::doubtful`]): it gets the rest again and abstains until then.
 //!
 //! Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm* (2014), of
 //! which section numbers are quoted as §5.2 and so on; Ongaro's dissertation (2014), quoted as

@@ -145,6 +145,15 @@ pub enum AppendOutcome {
         /// The term of the follower's entry there.
         hint_term: Term,
     },
+    /// The follower's disk has lost entries, also such as it has acknowledged. Of what it still
+    /// holds, some may be what was replaced in the part that is lost.
+    Lost {
+        /// What it knows to be committed, and so to be equal.
+        committed: LogIndex,
+        /// The last entry that it may have acknowledged before. Who knows it to hold more has got
+        /// this message late.
+        doubtful: LogIndex,
+    },
 }
 
 /// The timers that a driver keeps for the core. Setting one again replaces it.

@@ -201,6 +201,19 @@ impl Progress {
         true
     }
 
+    /// The follower has lost entries, also of what it had acknowledged, which was at most `doubtful`;
+    /// what is sure to be equal is up to `committed`.
+    pub fn lost(&mut self, committed: LogIndex, doubtful: LogIndex) {
+        // It has acknowledged more since.
+        if self.matched > doubtful {
+            return;
+        }
+        self.matched = self.matched.min(committed);
+        self.told = self.told.min(committed);
+        self.next = committed.next();
+        self.state = ProgressState::Probe { waiting: false };
+    }
+
     /// An answer to a heartbeat shows that the way is open: whatever was lost may be sent again.
     pub fn heard(&mut self, window: Window) {
         self.began_anew = false;

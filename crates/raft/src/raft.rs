@@ -34,6 +34,8 @@ pub struct Raft {
     /// Handed out to be applied: at most `commit`, at most what is durable here.
     pub(crate) applying: LogIndex,
     pub(crate) io: Io,
+    /// It abstains until it knows this entry to be committed, or has one of a later term than this.
+    pub(crate) doubtful: (LogIndex, Term),
     /// No leader was heard of for an election timeout. Until then a follower votes for nobody,
     /// whatever the term: its leader may hold a lease that rests on it.
     pub(crate) leader_silent: bool,
@@ -94,7 +96,7 @@ impl Raft {
     /// If a limit of the options that must not be 0 is.
     pub fn new(restored: Restored) -> Result<Raft, InvalidState> {
         let (commit, membership) = restored.validate()?;
-        let Restored { id, snapshot, hard_state, log, changes: _, options } = restored;
+        let Restored { id, snapshot, hard_state, log, changes: _, doubtful, options } = restored;
         // Who was in no term in which somebody could lead has promised nothing to any leader. The
         // founding entry takes term 1 for itself.
         let by_log = snapshot.index == LogIndex::ZERO && snapshot.configuration.is_empty();
@@ -112,6 +114,7 @@ impl Raft {
             commit,
             applying: snapshot.index,
             io: Io::restored(hard_state, log.last_index()),
+            doubtful: (doubtful, hard_state.term.max(log.last_term())),
             membership,
             snapshot,
             leader_silent: fresh,

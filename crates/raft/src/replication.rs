@@ -71,13 +71,15 @@ impl Raft {
             // Past `matched` our log may differ from the leader's (figure 2, step 5).
             self.commit_to(commit.min(matched));
             AppendOutcome::Accepted { matched }
+        } else if self.abstains() {
+            self.lost()
         } else {
             let (hint_index, hint_term) = self.log.last_not_above(previous_index, previous_term);
             AppendOutcome::Rejected { previous_index, hint_index, hint_term }
         };
         let need = match outcome {
             AppendOutcome::Accepted { matched } => Need::Log(matched),
-            AppendOutcome::Rejected { .. } => Need::Term,
+            AppendOutcome::Rejected { .. } | AppendOutcome::Lost { .. } => Need::Term,
         };
         self.send(leader, need, Body::AppendReply(outcome));
     }
@@ -118,8 +120,17 @@ impl Raft {
 
     pub(crate) fn handle_commit(&mut self, leader: NodeId, commit: LogIndex) {
         self.follow(leader);
-        // The leader never names more than what it knows us to hold.
-        self.commit_to(commit);
+        // The leader never names more than what it knows us to hold; but what it knows may be lost,
+        // and replaced by what was there before.
+        if !self.abstains() {
+            self.commit_to(commit);
+        } else if commit > self.commit {
+            self.send(leader, Need::Term, Body::AppendReply(self.lost()));
+        }
+    }
+
+    fn lost(&self) -> AppendOutcome {
+        AppendOutcome::Lost { committed: self.commit, doubtful: self.doubtful.0 }
     }
 
     pub(crate) fn handle_heartbeat(&mut self, leader: NodeId, commit: LogIndex, round: u64) {
@@ -154,6 +165,11 @@ impl Raft {
                 if self.progress_at(position).rejected(previous_index, agreement) {
                     self.send_append(position, true);
                 }
+            }
+            AppendOutcome::Lost { committed, doubtful } => {
+                // It takes no commit index but from an append, also when it has caught up.
+                self.progress_at(position).lost(committed, doubtful);
+                self.send_append(position, true);
             }
         }
     }

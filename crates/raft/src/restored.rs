@@ -25,7 +25,7 @@ pub struct Options {
     /// refuses its pre-vote to one of a lower priority. It is a wish, not a rule.
     pub priority: u32,
     /// Leaders may answer reads without a round of heartbeats while their lease holds
-    /// ([`Event::LeaseRead`]). Set alike at all members.
+    /// ([`Event::LeaseRead`](crate::Event::LeaseRead)). Set alike at all members.
     pub lease_reads: bool,
 }
 
@@ -59,6 +59,13 @@ pub struct Restored {
     pub log: Log,
     /// Which of the log's entries change the membership, in order.
     pub changes: Vec<(LogIndex, MembershipChange)>,
+    /// The last entry that it may have acknowledged, if its disk has lost some of what it held; 0
+    /// if nothing was lost. A quorum may rest on what it has forgotten. So it abstains, which means
+    /// that it votes for nobody and does not stand for election, until it knows that much to be
+    /// committed and holds it again, or has an entry of a later term than its own of now: the
+    /// leader of that one was elected without it, and has all that was committed before. The hard
+    /// state must not have been lost.
+    pub doubtful: LogIndex,
     /// Limits.
     pub options: Options,
 }
@@ -83,6 +90,7 @@ impl Restored {
             hard_state: HardState { term, vote: None, commit: index },
             log,
             changes: vec![(index, founding)],
+            doubtful: LogIndex::ZERO,
             options,
         }
     }
@@ -98,6 +106,7 @@ impl Restored {
             hard_state: HardState::default(),
             log: Log::new(),
             changes: Vec::new(),
+            doubtful: LogIndex::ZERO,
             options,
         }
     }

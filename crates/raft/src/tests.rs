@@ -4,6 +4,7 @@
 //! choice to the test. The other files each have one subject; `exploration` chooses at random and
 //! judges every step by naive invariants.
 
+mod damage;
 mod disk;
 mod durability;
 mod election;

@@ -90,7 +90,8 @@ impl Raft {
 
     /// The leader wants this member to stand at once.
     pub(crate) fn handle_timeout_now(&mut self, leader: NodeId) {
-        if matches!(self.role, RoleState::Leader(_)) || !self.configuration().is_voter(self.id) {
+        let may_lead = self.configuration().is_voter(self.id) && !self.abstains();
+        if matches!(self.role, RoleState::Leader(_)) || !may_lead {
             return;
         }
         debug_assert_ne!(leader, self.id, "nobody hands over to itself");

@@ -46,6 +46,9 @@ pub struct ProtocolView<'a> {
     pub snapshot: &'a Snapshot,
     /// What it takes for committed.
     pub commit: LogIndex,
+    /// Its disk has lost entries that a quorum may rest on: it takes no part in elections until it
+    /// holds them again.
+    pub abstains: bool,
     /// What it handed out to be applied: committed and durable.
     pub applying: LogIndex,
     /// The hard state of which it was told that it is durable.
@@ -80,6 +83,7 @@ impl<'a> ProtocolView<'a> {
             configuration: raft.membership.current(),
             snapshot: &raft.snapshot,
             commit: raft.commit,
+            abstains: raft.abstains(),
             applying: raft.applying,
             durable: raft.io.hard_state(),
             durable_index: raft.io.index(),

@@ -63,8 +63,8 @@ pub enum WalError {
     /// A segment holds something that was not written so, in a place where a loss of power cannot
     /// have caused it.
     #[error(
-        "{segment}: corrupt at byte {offset}: {found}; what follows may have been acknowledged, so \
-         nothing was changed: restore this member from its peers or from a backup"
+        "{segment}: corrupt at byte {offset}: {found}; {because}, so nothing was changed: restore \
+         this member from its peers or from a backup"
     )]
     Corrupt {
         /// The segment's file.
@@ -73,11 +73,57 @@ pub enum WalError {
         offset: u64,
         /// What is wrong with it.
         found: Corruption,
+        /// Why nothing can be done about it here.
+        because: &'static str,
+    },
+    /// Entries are lost in the middle of the log; what the log came to behind them is known.
+    #[error(
+        "{damage}{}; entries up to {doubtful_up_to} may have been acknowledged, so nothing was \
+         changed: in a cluster, let the member go on and make up for them from its peers; alone, \
+         restore it from a backup",
+        and_others(*.others)
+    )]
+    Damaged {
+        /// The first damage.
+        damage: Box<Damage>,
+        /// How many more there are.
+        others: usize,
+        /// The highest index that may have been acknowledged.
+        doubtful_up_to: u64,
     },
 }
 
+fn and_others(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        others => format!(" (and so it is in {others} more places)"),
+    }
+}
+
+/// A part of a log that was durable and cannot be read any more, though something that was written
+/// later can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{segment}: bytes {start} to {end} are damaged (at byte {found_at}: {found})")]
+pub struct Damage {
+    /// The segment's file.
+    pub segment: DiskPath,
+    /// The first byte that does not count: where the batch begins that is damaged.
+    pub start: u64,
+    /// The byte behind the last one that does not count.
+    pub end: u64,
+    /// Where the frame begins that is wrong, in bytes.
+    pub found_at: u64,
+    /// What is wrong with it.
+    pub found: Corruption,
+    /// The first and the last index of the entries that are lost, at most; none if the log had no
+    /// more entries behind this than before it. Entries before these may have been replaced in it.
+    pub lost: Option<(u64, u64)>,
+}
+
+/// A log that cannot have come to be as it is by what happens to disks.
 pub(crate) fn corrupt(segment: &DiskPath, offset: u64, found: Corruption) -> WalError {
-    WalError::Corrupt { segment: segment.clone(), offset, found }
+    let because = "no log is written so, and what is here may have been acknowledged";
+    WalError::Corrupt { segment: segment.clone(), offset, found, because }
 }
 
 /// What is wrong with a frame of a segment.
@@ -162,6 +208,20 @@ pub enum Corruption {
     Hole {
         /// Where the later records begin.
         later: u64,
+    },
+    /// No seal can be found.
+    #[error("no batch can be found that is intact")]
+    NoSeal,
+    /// A seal is intact, but does not fit what it seals.
+    #[error("the seal names another last entry than the records before it come to")]
+    Statement,
+    /// What comes behind is older than what comes before.
+    #[error("term {found} follows, though term {known} came before: this is an older file")]
+    TermGoesBack {
+        /// The term before.
+        known: u64,
+        /// The term behind.
+        found: u64,
     },
     /// A segment ends before the next one begins.
     #[error("the log ends here, although another segment follows")]

@@ -42,6 +42,16 @@ impl Extent {
         Extent { floor, last: floor, runs: Vec::new(), snapshot: (0, 0) }
     }
 
+    /// That of a log of which nothing is known before its next record.
+    pub(crate) fn unknown() -> Extent {
+        Extent::beginning_at(u64::MAX)
+    }
+
+    /// Whether nothing was learnt yet of what the log holds.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.last == u64::MAX - 1
+    }
+
     /// Takes an entry in, which replaces the one with its index and all behind that. If it leaves
     /// a gap, nothing changes, and the error is the largest index that could come.
     pub(crate) fn append(&mut self, index: u64, term: u64) -> Result<(), u64> {
@@ -79,7 +89,7 @@ impl Extent {
     }
 
     /// The term of the entry at `index`; none if it is not known.
-    fn term(&self, index: u64) -> Option<u64> {
+    pub(crate) fn term(&self, index: u64) -> Option<u64> {
         if self.floor < index && index <= self.last {
             let behind = self.runs.partition_point(|run| run.first <= index);
             return behind.checked_sub(1).map(|at| self.runs[at].term);

@@ -30,16 +30,19 @@
 pub mod disk;
 mod error;
 mod extent;
+pub mod inspect;
 mod reader;
 mod record;
 mod recovery;
 mod replay;
+mod scan;
 mod segment;
 pub mod snap;
+mod verdict;
 mod writer;
 
-pub use error::{Corruption, WalError};
-pub use recovery::{Contents, Recovered, SnapshotId, TornTail};
+pub use error::{Corruption, Damage, WalError};
+pub use recovery::{Contents, Outlook, Recovered, SnapshotId, TornTail};
 pub use writer::{Wal, WalOptions};
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
-//! Reading a segment frame by frame, and judging the place where that ends.
+//! Reading a segment frame by frame, and what the place shows where that ends.
 //!
-//! Owns the verdict whether frames that cannot be read are a batch that was being written when the
-//! power went, or damage to what was durable. Never changes anything.
+//! Owns the evidence of tears: which sectors were not written. What that means is the
+//! [recovery table's](crate::verdict) to say. Never changes anything.
 
 use bytes::Bytes;
 
 use crate::disk::{Disk, DiskError, DiskPath, SECTOR_BYTES};
 use crate::error::Corruption;
-use crate::record::{self, LENGTH_BYTES, Record, RecordType, seal};
+use crate::record::seal::{self, Found, Place};
+use crate::record::{self, LENGTH_BYTES, Record, RecordType};
+use crate::segment::SegmentName;
+use crate::verdict::{Rest, Tear};
 
 /// How much is read at once, in bytes. Entries that were read keep their piece in memory.
 const CHUNK_BYTES: u64 = 256 << 10;
@@ -16,6 +19,8 @@ const CHUNK_BYTES: u64 = 256 << 10;
 pub(crate) struct Reader<'a> {
     disk: &'a dyn Disk,
     file: &'a DiskPath,
+    /// The segment's place in the log.
+    sequence: u64,
     /// The file's length.
     len: u64,
     /// From where on it is zero.
@@ -40,21 +45,16 @@ pub(crate) enum Frame {
     Bad(Corruption),
 }
 
-/// Why a segment's frames end where they do.
-pub(crate) enum Tail {
-    /// Only zeros follow.
-    Clean,
-    /// What follows, up to `end`, was being written when the power went.
-    Torn { end: u64 },
-    /// What follows was durable once.
-    Corrupt(Corruption),
-}
-
 impl<'a> Reader<'a> {
-    pub(crate) fn open(disk: &'a dyn Disk, file: &'a DiskPath) -> Result<Reader<'a>, DiskError> {
+    pub(crate) fn open(
+        disk: &'a dyn Disk,
+        file: &'a DiskPath,
+        name: SegmentName,
+    ) -> Result<Reader<'a>, DiskError> {
         Ok(Reader {
             disk,
             file,
+            sequence: name.sequence,
             len: disk.len(file)?,
             data_end: disk.data_end(file)?,
             piece: Bytes::new(),
@@ -76,8 +76,13 @@ impl<'a> Reader<'a> {
         Ok(self.piece.slice(start..end))
     }
 
-    /// The frame at `at`, where the chain has the value `chain`; none if that is what the frame
-    /// says, as the first one of a log does.
+    /// The file's length.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The frame at `at`, where the chain has the value `chain`; none if that is not known, so that
+    /// the frame is believed, as the first one of a log is.
     pub(crate) fn frame(&mut self, at: u64, chain: Option<u32>) -> Result<Frame, DiskError> {
         let field = self.bytes(at, LENGTH_BYTES as u64)?;
         let Some(field) = field.first_chunk().map(|field| u64::from_le_bytes(*field)) else {
@@ -101,7 +106,7 @@ impl<'a> Reader<'a> {
         let Some(record) = record::parse(bytes).filter(|record| record.len == len) else {
             return Ok(Frame::Bad(Corruption::Record));
         };
-        let computed = record.checksum(chain.unwrap_or(record.crc), bytes);
+        let computed = chain.map_or(record.crc, |chain| record.checksum(chain, bytes));
         if computed != record.crc {
             return Ok(Frame::Bad(Corruption::Checksum { stored: record.crc, computed }));
         }
@@ -114,53 +119,75 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Judges the end of the frames of the log's last segment, at `at`, where there is no frame
-    /// (`bad` is none) or one that is wrong.
-    ///
-    /// Everything here rests on how a log is written: a batch is written only when the one before
-    /// is durable, behind whose end the file is zero; and a sector is written or not.
-    pub(crate) fn tail(
+    /// What is there from where the frames end, at `at`, with a wrong frame or none.
+    pub(crate) fn rest(&self, at: u64, bad: Option<&Corruption>) -> Result<Rest, DiskError> {
+        Ok(match bad.is_none() && self.zero_from(at)? {
+            true => Rest::Zeros,
+            false => Rest::Data,
+        })
+    }
+
+    /// Whether a sector that was not written, or a file that lost its end, explains why there is
+    /// no frame (`bad` is none) or a wrong one at `at`, where the chain has the value `chain`. From
+    /// `limit` on, if there is one, everything is intact.
+    pub(crate) fn tear(
         &self,
         at: u64,
         chain: Option<u32>,
-        bad: Option<Corruption>,
-        sequence: u64,
-    ) -> Result<Tail, DiskError> {
-        if bad.is_none() && self.zero_from(at)? {
-            return Ok(Tail::Clean);
-        }
-        let data = self.disk.read(self.file, 0, self.data_end as usize)?;
+        bad: Option<&Corruption>,
+        limit: Option<u64>,
+    ) -> Result<Tear, DiskError> {
+        let data = self.data()?;
         let place = at as usize;
-        if let Some(later) = seal::find_after(&data, sequence, place) {
-            let later = later as u64;
-            return Ok(Tail::Corrupt(bad.unwrap_or(Corruption::Hole { later })));
-        }
         let field = length_field(&data, place);
-        if let Some(record) = intact_record(&data, place, chain) {
+        if let Some(record) = self.intact_record(&data, place, chain) {
             // A lost sector takes a length field from an intact record only where it ends between
             // the two.
             let lost = field == 0 && (at + LENGTH_BYTES as u64).is_multiple_of(SECTOR_BYTES);
-            let says = record::record_len(field);
-            if says != Some(record) && !lost {
-                return Ok(Tail::Corrupt(Corruption::LengthOfIntactRecord {
-                    field: field & ((1 << 56) - 1),
-                    record: record as u64,
-                }));
+            if record::record_len(field) != Some(record) && !lost {
+                return Ok(Tear::RuledOut);
             }
         }
         // Truncated files lost their end: nobody else cuts within a frame.
-        let truncated = matches!(bad, Some(Corruption::Truncated { .. }));
+        let truncated = limit.is_none() && matches!(bad, Some(Corruption::Truncated { .. }));
         let frame_len = record::record_len(field).map_or(LENGTH_BYTES, record::frame_len);
-        let end = at.saturating_add(frame_len as u64);
-        if truncated || has_lost_sector(&data, at, end) {
-            let zeros = data.iter().rev().take_while(|byte| **byte == 0).count();
-            let end = ((data.len() - zeros) as u64).max(at);
-            return Ok(Tail::Torn { end });
-        }
-        Ok(Tail::Corrupt(bad.unwrap_or(Corruption::Length { field })))
+        let end = at.saturating_add(frame_len as u64).min(limit.unwrap_or(u64::MAX).max(at));
+        Ok(match truncated || has_lost_sector(&data, at, end) {
+            true => Tear::Explains,
+            false => Tear::RuledOut,
+        })
     }
 
-    fn zero_from(&self, at: u64) -> Result<bool, DiskError> {
+    /// The first seal at or behind `from` that can be believed.
+    pub(crate) fn find_seal(&self, from: u64) -> Result<Option<Found>, DiskError> {
+        Ok(seal::find(&self.data()?, self.sequence, from))
+    }
+
+    /// Where the last byte that is not zero ends, but not before `at`.
+    pub(crate) fn end_of_data(&self, at: u64) -> Result<u64, DiskError> {
+        let data = self.data()?;
+        let zeros = data.iter().rev().take_while(|byte| **byte == 0).count();
+        Ok(((data.len() - zeros) as u64).max(at))
+    }
+
+    fn data(&self) -> Result<Bytes, DiskError> {
+        self.disk.read(self.file, 0, self.data_end as usize)
+    }
+
+    /// The size of the record behind the length field at `at`, whatever that says, if the record's
+    /// checksum proves it.
+    fn intact_record(&self, data: &[u8], at: usize, chain: Option<u32>) -> Option<usize> {
+        let bytes = data.get(at + LENGTH_BYTES..)?;
+        let record = record::parse(bytes)?;
+        let kind = RecordType::from_number(record.kind)?;
+        // The checksum says nothing of a checksum record's own end, so that half a seal is one.
+        let place = Place { sequence: self.sequence, offset: at as u64 };
+        let whole = kind != RecordType::Checksum || seal::read(&record, bytes, place).is_some();
+        (whole && record.checksum(chain?, bytes) == record.crc).then_some(record.len)
+    }
+
+    /// Whether only zeros follow.
+    pub(crate) fn zero_from(&self, at: u64) -> Result<bool, DiskError> {
         let mut at = at;
         while at < self.data_end {
             let len = (self.data_end - at).min(CHUNK_BYTES);
@@ -181,17 +208,6 @@ fn length_field(data: &[u8], at: usize) -> u64 {
     let held = &held[..held.len().min(LENGTH_BYTES)];
     field[..held.len()].copy_from_slice(held);
     u64::from_le_bytes(field)
-}
-
-/// The size of the record behind the length field at `at`, whatever that says, if the record's
-/// checksum proves it.
-fn intact_record(data: &[u8], at: usize, chain: Option<u32>) -> Option<usize> {
-    let bytes = data.get(at + LENGTH_BYTES..)?;
-    let record = record::parse(bytes)?;
-    let kind = RecordType::from_number(record.kind)?;
-    // The checksum says nothing of a checksum record's own end, so that half a seal is one.
-    let whole = kind != RecordType::Checksum || seal::read(&record, bytes).is_some();
-    (whole && record.checksum(chain?, bytes) == record.crc).then_some(record.len)
 }
 
 /// Whether a sector that `at..end` touches is zero from `at` on. A batch never leaves one so that

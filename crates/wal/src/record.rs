@@ -16,7 +16,10 @@
 //! for what it is: the chain's value, restated. Its data, which they do not look at, is the
 //! checksum of the batch's frames as raw bytes, where they begin, and which segment they are in.
 //! So a seal tells where syncs were: whatever lies before a sealed batch was durable when that
-//! batch was written.
+//! batch was written. It also says what the log comes to with this batch, so that damage before
+//! it makes nobody forget a vote.
+
+pub(crate) mod seal;
 
 use bytes::{BufMut, BytesMut};
 
@@ -221,80 +224,4 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let read = before - rest.len();
     *at += read;
     (read == varint_len(value)).then_some(value)
-}
-
-/// The seals that end batches.
-pub(crate) mod seal {
-    use bytes::BytesMut;
-
-    use super::{LENGTH_BYTES, Record, RecordType, frame_len, parse, record_len};
-
-    const MAGIC: &[u8; 4] = b"seal";
-    const DATA_BYTES: usize = 12;
-
-    /// A sealed batch's own description of itself.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(crate) struct Seal {
-        /// Bytes of the batch, which end where the seal begins.
-        pub(crate) batch_len: u32,
-        /// [`checksum`] of them.
-        pub(crate) checksum: u32,
-    }
-
-    impl Seal {
-        /// The seal of a batch that is `frames` and begins at `start` of its segment.
-        pub(crate) fn of(sequence: u64, start: u64, frames: &[u8]) -> Seal {
-            Seal {
-                batch_len: u32::try_from(frames.len()).expect("a batch is far below 4 GiB"),
-                checksum: checksum(sequence, start, frames),
-            }
-        }
-    }
-
-    /// The checksum of a batch's frames as raw bytes. Segment and place are part of it, so that a
-    /// copy of a log, stored as somebody's value in this one, does not pass for a batch.
-    pub(crate) fn checksum(sequence: u64, start: u64, frames: &[u8]) -> u32 {
-        let place =
-            crc32c::crc32c_append(crc32c::crc32c(&sequence.to_le_bytes()), &start.to_le_bytes());
-        crc32c::crc32c_append(place, frames)
-    }
-
-    /// Ends a batch.
-    pub(crate) fn put(buffer: &mut BytesMut, chain: u32, seal: Seal) {
-        let [a, b, c, d] = seal.batch_len.to_le_bytes();
-        let [e, f, g, h] = seal.checksum.to_le_bytes();
-        let data: [u8; DATA_BYTES] = [b's', b'e', b'a', b'l', a, b, c, d, e, f, g, h];
-        super::put_frame(buffer, RecordType::Checksum, chain, &data, &[]);
-    }
-
-    /// The seal that a checksum record is, if it is one.
-    pub(crate) fn read(record: &Record, bytes: &[u8]) -> Option<Seal> {
-        let data = &bytes[record.data.clone()?];
-        let fields = data.strip_prefix(MAGIC)?;
-        let (batch_len, checksum) = fields.split_first_chunk::<4>()?;
-        Some(Seal {
-            batch_len: u32::from_le_bytes(*batch_len),
-            checksum: u32::from_le_bytes(checksum.try_into().ok()?),
-        })
-    }
-
-    /// The first intact sealed batch in a segment's `bytes` that begins behind `from`: where it
-    /// begins.
-    pub(crate) fn find_after(bytes: &[u8], sequence: u64, from: usize) -> Option<usize> {
-        let (frames, _) = bytes.as_chunks::<LENGTH_BYTES>();
-        frames.iter().enumerate().skip(from / LENGTH_BYTES + 1).find_map(|(place, field)| {
-            // A seal's record: 5 bytes of type and keys, 1 to 5 of the chain, 1 length, 12 data.
-            let len = record_len(u64::from_le_bytes(*field)).filter(|len| *len <= 24)?;
-            let at = place * LENGTH_BYTES;
-            let body = bytes.get(at + LENGTH_BYTES..at + frame_len(len))?;
-            let record = parse(&body[..len]).filter(|record| record.len == len)?;
-            if record.kind != RecordType::Checksum as u64 {
-                return None;
-            }
-            let seal = read(&record, body)?;
-            let start = at.checked_sub(seal.batch_len as usize)?;
-            let intact = checksum(sequence, start as u64, &bytes[start..at]) == seal.checksum;
-            (start > from && intact).then_some(start)
-        })
-    }
 }

@@ -1,34 +1,21 @@
-//! Opening a log: what of it counts, and how it is made fit to be appended to again.
+//! Opening a log: from where it can be opened, and what it says then.
 //!
-//! Owns what a log is opened from, and the repair of a torn tail. Never repairs anything else:
-//! what a loss of power cannot have caused is an error, and then nothing was changed.
-//!
-//! # What is taken for a torn tail
-//! Where frames end in the last segment, at the first that is missing or wrong:
-//!
-//! | what is there | decision |
-//! | --- | --- |
-//! | zeros to the end of the file | the end |
-//! | an intact sealed batch begins behind it | corrupt: that was written when all before was durable |
-//! | an intact record with another length than its length field says | corrupt: a sector has both or neither (but for the one case where a sector ends between them) |
-//! | a sector of the frame is zero, or the file ends within the frame | torn: the sector or the length was not written |
-//! | anything else | corrupt |
-//!
-//! What the format cannot tell: a sector of the *last* batch that was durable and then lost as a
-//! whole looks like one that was never written. So does damage to a record of that batch whose
-//! data has a sector of zeros.
+//! Owns what a log is opened from, and when it is refused. What its bytes mean is found out by the
+//! [survey]; what is done to a disk is in [repair].
 
-use bytes::{Bytes, BytesMut};
+mod repair;
+mod survey;
+
+use bytes::Bytes;
 use quorate_proto::raftpb::{Entry, HardState};
 use quorate_proto::walpb;
 
-use crate::disk::{Disk, DiskOp, DiskPath};
-use crate::error::{Corruption, WalError, corrupt};
-use crate::reader::{Frame, Reader, Tail};
-use crate::record::{RecordType, seal};
-use crate::replay::{End, Replay};
-use crate::segment::{self, SegmentName};
+use crate::disk::{Disk, DiskPath};
+use crate::error::{Damage, WalError};
+use crate::replay::Replay;
+use crate::segment::SegmentName;
 use crate::writer::{Wal, WalOptions};
+use survey::{Ending, Survey};
 
 /// Which snapshot: that of the state up to an entry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,17 +31,25 @@ impl SnapshotId {
     pub const BEGINNING: SnapshotId = SnapshotId { term: 0, index: 0 };
 }
 
-/// A log as it was read: it says from which snapshots it can be [opened](Contents::open). Nothing
-/// of the disk has been changed yet, and nothing must change until then.
+/// A log as it was read: it says from which snapshots it can be [opened](Contents::open), and what
+/// of it is [damaged](Contents::damage). Nothing of the disk has been changed yet, and nothing must
+/// change until then.
 #[derive(Debug)]
 pub struct Contents {
     dir: DiskPath,
     /// Oldest first.
     segments: Vec<SegmentName>,
+    /// What an interrupted repair has replaced but not set aside yet.
+    replaced: Vec<SegmentName>,
+    /// What the log comes to; if it is damaged, what comes behind the last damage does.
     replay: Replay,
+    /// What the log comes to before the first damage, if there is any.
+    before: Option<Replay>,
+    damage: Vec<Damage>,
+    noted: Vec<walpb::Snapshot>,
     metadata: Bytes,
     /// Where the last segment's frames end.
-    end: End,
+    end: Ending,
     torn: Option<TornTail>,
     half_created: Option<DiskPath>,
 }
@@ -69,6 +64,10 @@ pub struct Recovered {
     /// The last hard state appended; the default if none was. If it is behind `snapshot`, whose
     /// batch then lost its end, it is raised to the snapshot's index and, without a vote, to its
     /// term: a snapshot is of what was committed.
+    ///
+    /// Of a damaged log, term and vote are the last ones all the same. The commit index is the one
+    /// known where the entries end: of those that stay, some behind it may have been replaced in
+    /// the part that is lost.
     pub hard_state: HardState,
     /// What the log noted of the snapshot that it was opened from; the default for the beginning.
     pub snapshot: walpb::Snapshot,
@@ -77,6 +76,18 @@ pub struct Recovered {
     /// What was cut off, if the last batch was being written when the power went. None of it was
     /// durable, so none of it was acknowledged.
     pub repaired: Option<TornTail>,
+    /// The highest index of an entry that may have been acknowledged and is lost: by damage found
+    /// now, or earlier and not made up for yet. 0 if nothing is in doubt.
+    ///
+    /// Until the log has, from a leader, all that is committed up to there, its member must not
+    /// vote for anybody and not lead: it may have been the one that made an entry committed which
+    /// it does not have any more. Then [`Wal::caught_up`] forgets the doubt. It outlives restarts.
+    pub doubtful_up_to: u64,
+    /// The damage that was found now, harmless or not.
+    pub damage: Vec<Damage>,
+    /// The files that were set aside because of it, under their new names. They are never read
+    /// again, and never removed: they are for people, and for tools.
+    pub set_aside: Vec<DiskPath>,
 }
 
 /// A batch that was only partly written.
@@ -105,51 +116,15 @@ impl Wal {
         Wal::read(disk, dir)?.open(disk, SnapshotId::BEGINNING, options)
     }
 
-    /// Reads a log, to find out from where it can be opened. Changes nothing.
+    /// Reads a log, to find out from where it can be opened, and whether it is
+    /// [damaged](Contents::damage). Changes nothing.
     ///
     /// # Errors
     /// [`WalError::NoLog`], [`WalError::MissingSegment`] and [`WalError::Corrupt`] say what is
-    /// wrong with the log. [`WalError::Disk`] if the disk fails.
+    /// wrong with the log, if nothing in it says what was lost. [`WalError::Disk`] if the disk
+    /// fails.
     pub fn read(disk: &dyn Disk, dir: &DiskPath) -> Result<Contents, WalError> {
-        let mut segments = segments(disk, dir)?;
-        let mut half_created = None;
-        if segments.len() > 1 {
-            let last = segments[segments.len() - 1];
-            if is_half_created(disk, dir, last)? {
-                segments.pop();
-                half_created = Some(last.path(dir));
-            }
-        }
-        let mut replay = Replay::beginning_with(segments[0]);
-        let (last, earlier) = segments.split_last().expect("a log has a segment");
-        for name in earlier {
-            let file = name.path(dir);
-            let end = replay.segment(disk, &file, *name)?;
-            if let Some(found) = end.bad {
-                return Err(corrupt(&file, end.at, found));
-            }
-        }
-        let file = last.path(dir);
-        let end = replay.segment(disk, &file, *last)?;
-        let tail = Reader::open(disk, &file)?.tail(
-            end.at,
-            replay.chain,
-            end.bad.clone(),
-            last.sequence,
-        )?;
-        let torn = match tail {
-            Tail::Clean => None,
-            Tail::Torn { end: torn_end } => {
-                Some(TornTail { segment: file.clone(), offset: end.at, bytes: torn_end - end.at })
-            }
-            Tail::Corrupt(found) => return Err(corrupt(&file, end.at, found)),
-        };
-        let metadata = replay
-            .metadata
-            .clone()
-            .ok_or_else(|| corrupt(&file, end.at, missing_header(&replay)))?;
-        replay.finish();
-        Ok(Contents { dir: dir.clone(), segments, replay, metadata, end, torn, half_created })
+        Survey::of(disk, dir)?.finish()
     }
 }
 
@@ -163,7 +138,7 @@ impl Contents {
     /// [`open`](Contents::open) raises the hard state.
     #[must_use]
     pub fn snapshots(&self) -> &[walpb::Snapshot] {
-        &self.replay.snapshots
+        &self.noted
     }
 
     /// Whether the log can be opened from a snapshot. The newest one for which this holds, and of
@@ -176,7 +151,7 @@ impl Contents {
     /// What the log noted of a snapshot last.
     fn noted(&self, snapshot: SnapshotId) -> Option<&walpb::Snapshot> {
         let SnapshotId { index, term } = snapshot;
-        self.replay.snapshots.iter().rfind(|noted| (noted.index, noted.term) == (index, term))
+        self.noted.iter().rfind(|noted| (noted.index, noted.term) == (index, term))
     }
 
     /// What the log was created with.
@@ -185,13 +160,59 @@ impl Contents {
         &self.metadata
     }
 
+    /// What of the log was durable and cannot be read any more, though something written later
+    /// can, in the order of the log. A torn tail is no damage.
+    #[must_use]
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// The highest index of an entry that may have been acknowledged and is missing if the log is
+    /// opened from this snapshot; 0 if nothing is. Damage to what only older snapshots need is
+    /// harmless. An earlier doubt counts for as long as it lasts.
+    #[must_use]
+    pub fn doubtful_up_to(&self, start: SnapshotId) -> u64 {
+        self.kept(start).doubtful_up_to
+    }
+
     /// Opens the log behind a snapshot: repairs a torn tail, and makes durable what was found.
+    /// Damage that is harmless to what is behind the snapshot is repaired as well, as by
+    /// [`open_damaged`](Contents::open_damaged).
+    ///
+    /// # Errors
+    /// [`WalError::UnknownSnapshot`] and [`WalError::EntriesMissing`] if the log does not
+    /// [continue](Contents::continues) that snapshot, [`WalError::Damaged`] if entries behind it
+    /// are lost; nothing was changed then. [`WalError::Disk`] if the disk fails.
+    pub fn open(
+        self,
+        disk: &mut dyn Disk,
+        start: SnapshotId,
+        options: WalOptions,
+    ) -> Result<Recovered, WalError> {
+        let kept = self.kept(start);
+        match self.damage.first() {
+            Some(first) if kept.loses && self.continues(start) => Err(WalError::Damaged {
+                damage: Box::new(first.clone()),
+                others: self.damage.len() - 1,
+                doubtful_up_to: kept.doubtful_up_to,
+            }),
+            _ => self.open_damaged(disk, start, options),
+        }
+    }
+
+    /// Opens the log behind a snapshot even if entries behind it are lost. What is before the
+    /// damage stays; the member has to make up for the rest, as
+    /// [`doubtful_up_to`](Recovered::doubtful_up_to) says.
+    ///
+    /// What stays goes into a new segment, with the last hard state that the log knew; the segments
+    /// that were there are renamed to end in `.damaged`. Interrupted at any moment, it is done or
+    /// can be done again.
     ///
     /// # Errors
     /// [`WalError::UnknownSnapshot`] and [`WalError::EntriesMissing`] if the log does not
     /// [continue](Contents::continues) that snapshot; nothing was changed then.
     /// [`WalError::Disk`] if the disk fails.
-    pub fn open(
+    pub fn open_damaged(
         self,
         disk: &mut dyn Disk,
         start: SnapshotId,
@@ -200,49 +221,69 @@ impl Contents {
         let Some(snapshot) = self.noted(start).cloned() else {
             return Err(self.refusal(start));
         };
-        let Contents { dir, mut segments, replay, metadata, end, torn, half_created } = self;
-        let Replay { chain, mut hard_state, mut entries, extent, .. } = replay;
-        entries.drain(..(start.index - extent.floor()) as usize);
-        if hard_state.term < start.term {
-            hard_state = HardState { term: start.term, vote: 0, ..hard_state };
+        match self.damage.is_empty() {
+            true => self.go_on(disk, snapshot, options),
+            false => self.replace(disk, snapshot, options),
         }
-        hard_state.commit = hard_state.commit.max(start.index);
-        let segment = segments.pop().expect("a log has a segment");
-        let file = segment.path(&dir);
-        let mut wal = Wal {
-            metadata: metadata.clone(),
-            segment_bytes: options.whole_sectors(),
-            earlier: segments.into(),
-            segment,
-            file_len: disk.len(&file)?,
-            file: file.clone(),
-            end: end.at,
-            chain: chain.expect("a log with metadata has a chain"),
-            extent,
-            hard_state,
-            batch: BytesMut::new(),
-            ops: Vec::new(),
-            removals: Vec::new(),
-            dir,
+    }
+
+    /// What was being written when the power went, and will be cut off. None of it was durable.
+    #[must_use]
+    pub fn torn_tail(&self) -> Option<&TornTail> {
+        self.torn.as_ref()
+    }
+
+    /// What opening from a snapshot would come to, damaged or not. Changes nothing.
+    ///
+    /// # Errors
+    /// [`WalError::UnknownSnapshot`] and [`WalError::EntriesMissing`] if the log does not
+    /// [continue](Contents::continues) that snapshot.
+    pub fn outlook(&self, start: SnapshotId) -> Result<Outlook, WalError> {
+        if !self.continues(start) {
+            return Err(self.refusal(start));
+        }
+        let Kept { count, hard_state, doubtful_up_to, loses } = self.kept(start);
+        let last_index = match count {
+            None => self.replay.extent.last(),
+            Some((_, count)) => start.index + count as u64,
         };
-        repair(disk, &wal.dir, &file, torn.as_ref(), half_created.as_ref())?;
-        if end.unsealed_from < end.at {
-            wal.take_batch(seal::Seal {
-                batch_len: u32::try_from(end.at - end.unsealed_from)
-                    .expect("a segment is far below 4 GiB"),
-                checksum: end.unsealed,
-            });
-            DiskOp::execute_all(&std::mem::take(&mut wal.ops), disk)?;
+        Ok(Outlook { hard_state, last_index, doubtful_up_to, loses })
+    }
+
+    /// What there is behind a snapshot.
+    fn kept(&self, start: SnapshotId) -> Kept {
+        let Replay { ref hard_state, doubtful_up_to, .. } = self.replay;
+        let raised = |commit: u64, last: u64| {
+            let current = hard_state.term >= start.term;
+            let (term, vote) =
+                if current { (hard_state.term, hard_state.vote) } else { (start.term, 0) };
+            HardState { term, vote, commit: commit.min(last).max(start.index) }
+        };
+        let Some(before) = &self.before else {
+            let hard_state = raised(hard_state.commit, u64::MAX);
+            return Kept { count: None, hard_state, doubtful_up_to, loses: false };
+        };
+        if let Some(entries) = self.replay.all_behind(start.index, start.term) {
+            let hard_state = raised(hard_state.commit, start.index + entries.len() as u64);
+            let count = Some((Side::Behind, entries.len()));
+            return Kept { count, hard_state, doubtful_up_to, loses: false };
         }
-        let removed = |segment| TornTail { segment, offset: 0, bytes: 0 };
-        let repaired = torn.or(half_created.map(removed));
-        Ok(Recovered { wal, metadata, hard_state, snapshot, entries, repaired })
+        let entries = before.entries_behind(start.index, start.term).unwrap_or_default();
+        let lost = self.replay.last_known();
+        Kept {
+            count: Some((Side::Before, entries.len())),
+            // Not the last one: an entry that stays may have been replaced where the log is lost,
+            // and then another one is committed in its place.
+            hard_state: raised(before.hard_state.commit, start.index + entries.len() as u64),
+            doubtful_up_to: lost.max(hard_state.commit).max(doubtful_up_to),
+            loses: true,
+        }
     }
 
     /// Why the log cannot be opened from a snapshot that it does not continue.
     fn refusal(&self, snapshot: SnapshotId) -> WalError {
         let dir = self.dir.clone();
-        let floor = self.replay.extent.floor();
+        let floor = self.before.as_ref().unwrap_or(&self.replay).extent.floor();
         match snapshot.index < floor {
             true => WalError::EntriesMissing { dir, snapshot, first: floor + 1 },
             false => WalError::UnknownSnapshot { dir, snapshot },
@@ -250,82 +291,34 @@ impl Contents {
     }
 }
 
-fn missing_header(replay: &Replay) -> Corruption {
-    let expected = match replay.chain {
-        None => RecordType::Checksum,
-        Some(_) => RecordType::Metadata,
-    };
-    Corruption::Header { expected: expected as u64, found: 0 }
+/// What opening a log from a snapshot comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// As in [`Recovered::hard_state`].
+    pub hard_state: HardState,
+    /// The index of the last entry; the snapshot's if there is none behind it.
+    pub last_index: u64,
+    /// As in [`Recovered::doubtful_up_to`].
+    pub doubtful_up_to: u64,
+    /// Whether damage takes away entries that count, so that [`Contents::open`] refuses.
+    pub loses: bool,
 }
 
-/// The log's segments in order.
-fn segments(disk: &dyn Disk, dir: &DiskPath) -> Result<Vec<SegmentName>, WalError> {
-    let no_log = || WalError::NoLog { dir: dir.clone() };
-    if !Wal::exists(disk, dir)? {
-        return Err(no_log());
-    }
-    let mut names: Vec<SegmentName> =
-        disk.list(dir)?.iter().filter_map(|file| SegmentName::parse(file.name())).collect();
-    names.sort_unstable();
-    for pair in names.windows(2) {
-        if pair[1].sequence != pair[0].sequence + 1 {
-            return Err(WalError::MissingSegment {
-                dir: dir.clone(),
-                missing: pair[0].sequence + 1,
-            });
-        }
-    }
-    Ok(names)
+/// What is kept of a log when it is opened from a snapshot.
+#[derive(Debug)]
+struct Kept {
+    /// On which side of the damage the entries are, and how many of the last ones there; none if
+    /// there is no damage.
+    count: Option<(Side, usize)>,
+    hard_state: HardState,
+    doubtful_up_to: u64,
+    /// Whether damage takes away something that counts.
+    loses: bool,
 }
 
-/// Whether the log's last segment has no header, because it was being created.
-///
-/// Our own segments get their name when their header is durable, so that this is for those of
-/// writers that are less careful.
-fn is_half_created(disk: &dyn Disk, dir: &DiskPath, name: SegmentName) -> Result<bool, WalError> {
-    let file = name.path(dir);
-    let mut reader = Reader::open(disk, &file)?;
-    let (mut at, mut chain) = (0, None);
-    for _ in [RecordType::Checksum, RecordType::Metadata] {
-        let bad = match reader.frame(at, chain)? {
-            Frame::Record { record, frame, .. } => {
-                chain = Some(record.crc);
-                at += frame.len() as u64;
-                continue;
-            }
-            Frame::End => None,
-            Frame::Bad(found) => Some(found),
-        };
-        return match reader.tail(at, chain, bad, name.sequence)? {
-            Tail::Clean | Tail::Torn { .. } => Ok(true),
-            Tail::Corrupt(found) => Err(corrupt(&file, at, found)),
-        };
-    }
-    Ok(false)
-}
-
-/// Makes durable what was replayed, and takes away what was not.
-fn repair(
-    disk: &mut dyn Disk,
-    dir: &DiskPath,
-    file: &DiskPath,
-    torn: Option<&TornTail>,
-    half_created: Option<&DiskPath>,
-) -> Result<(), WalError> {
-    if let Some(torn) = torn {
-        // Later frames must not be followed by pieces of these.
-        disk.write(file, torn.offset, &vec![0; torn.bytes as usize])?;
-    }
-    // What a process wrote before it died may be in the page cache only.
-    disk.sync(file)?;
-    if let Some(half_created) = half_created {
-        disk.remove(half_created)?;
-    }
-    for other in disk.list(dir)? {
-        if segment::is_temporary(other.name()) {
-            disk.remove(&other)?;
-        }
-    }
-    disk.sync_dir(dir)?;
-    Ok(())
+/// A side of the damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    Behind,
 }

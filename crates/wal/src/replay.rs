@@ -1,24 +1,20 @@
-//! What the records of a log add up to, segment by segment.
+//! What the records of a log add up to, batch by batch.
 //!
-//! Owns the replay: which entries, which hard state and which snapshots count. Changes nothing,
-//! and never judges why the frames end where they do: that is the reader's.
+//! Owns the replay: which entries, which hard state and which snapshots count. Never reads a disk,
+//! and never judges why the frames end where they do.
 
 use bytes::Bytes;
 use quorate_proto::raftpb::{Entry, EntryType, HardState};
 use quorate_proto::walpb;
 
-use crate::disk::{Disk, DiskPath};
-use crate::error::{Corruption, WalError, corrupt};
+use crate::error::Corruption;
 use crate::extent::{Extent, SnapshotFit};
-use crate::reader::{Frame, Reader};
-use crate::record::{LENGTH_BYTES, Record, RecordType, seal};
-use crate::segment::SegmentName;
+use crate::record::RecordType;
+use crate::record::seal::Statement;
 
 /// What the records read so far add up to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Replay {
-    /// The chain's value; none before the first record.
-    pub(crate) chain: Option<u32>,
     pub(crate) metadata: Option<Bytes>,
     pub(crate) hard_state: HardState,
     /// The snapshots noted, in their order, that the log can be replayed from.
@@ -26,77 +22,87 @@ pub(crate) struct Replay {
     /// The entries that count: those of `extent`.
     pub(crate) entries: Vec<Entry>,
     pub(crate) extent: Extent,
+    /// As the last seal says.
+    pub(crate) doubtful_up_to: u64,
+    /// The index of the log's last entry as the last seal says; none before the first that does.
+    pub(crate) stated_last: Option<u64>,
+    /// Whether the last seal that says so agrees with the entries about which one is the last.
+    pub(crate) agrees: bool,
+    /// The records since the last seal. They count with their seal, or when the log ends without.
+    held: Vec<Held>,
 }
 
-/// Where a segment's frames end.
-#[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) at: u64,
-    /// The frame there, if it is a wrong one.
-    pub(crate) bad: Option<Corruption>,
-    /// Where the records begin that no seal covers, and the checksum of their frames.
-    pub(crate) unsealed_from: u64,
-    pub(crate) unsealed: u32,
+#[derive(Debug, Clone)]
+struct Held {
+    at: u64,
+    kind: RecordType,
+    data: Bytes,
 }
+
+/// A record that cannot count: where in its segment, and why.
+pub(crate) type Misfit = (u64, Corruption);
 
 impl Replay {
-    /// Of a log whose first segment is this one. It is not the log's very first if those before
-    /// were released.
-    pub(crate) fn beginning_with(first: SegmentName) -> Replay {
+    /// Of a log whose first segment begins with this index. It is not the log's very first if
+    /// those before were released.
+    pub(crate) fn beginning_at(first_index: u64) -> Replay {
         Replay {
-            chain: None,
             metadata: None,
             hard_state: HardState::default(),
             snapshots: Vec::new(),
             entries: Vec::new(),
-            extent: Extent::beginning_at(first.first_index),
+            extent: Extent::beginning_at(first_index),
+            doubtful_up_to: 0,
+            stated_last: None,
+            agrees: true,
+            held: Vec::new(),
         }
     }
 
-    /// Replays one segment up to where its frames end.
-    pub(crate) fn segment(
-        &mut self,
-        disk: &dyn Disk,
-        file: &DiskPath,
-        name: SegmentName,
-    ) -> Result<End, WalError> {
-        let mut reader = Reader::open(disk, file)?;
-        let mut end = End {
-            at: 0,
-            bad: None,
-            unsealed_from: 0,
-            unsealed: seal::checksum(name.sequence, 0, &[]),
-        };
-        let mut header = [RecordType::Checksum, RecordType::Metadata].into_iter();
-        loop {
-            let (kind, record, frame) = match reader.frame(end.at, self.chain)? {
-                Frame::Record { kind, record, frame } => (kind, record, frame),
-                Frame::End => return Ok(end),
-                Frame::Bad(found) => {
-                    end.bad = Some(found);
-                    return Ok(end);
-                }
-            };
-            if let Some(expected) = header.next().filter(|expected| *expected != kind) {
-                let found = Corruption::Header { expected: expected as u64, found: kind as u64 };
-                return Err(corrupt(file, end.at, found));
-            }
-            self.chain = Some(record.crc);
-            let body = frame.slice(LENGTH_BYTES..);
-            if kind == RecordType::Checksum && record.data.is_some() {
-                if !end.is_sealed_by(&record, &body) {
-                    end.bad = Some(Corruption::Seal { start: end.unsealed_from });
-                    return Ok(end);
-                }
-                end.at += frame.len() as u64;
-                end.unsealed_from = end.at;
-                end.unsealed = seal::checksum(name.sequence, end.at, &[]);
-                continue;
-            }
-            let data = record.data.map_or_else(Bytes::new, |data| body.slice(data));
-            self.record(kind, data).map_err(|found| corrupt(file, end.at, found))?;
-            end.unsealed = crc32c::crc32c_append(end.unsealed, &frame);
-            end.at += frame.len() as u64;
+    /// Of what comes behind damage, whose seal said `statement`: it is not known what the log held
+    /// there, but for what it came to.
+    pub(crate) fn behind_damage(metadata: Option<Bytes>, statement: &Statement) -> Replay {
+        Replay {
+            metadata,
+            hard_state: statement.hard_state,
+            extent: Extent::unknown(),
+            doubtful_up_to: statement.doubtful_up_to,
+            stated_last: Some(statement.last_index),
+            ..Replay::beginning_at(0)
+        }
+    }
+
+    /// Takes in a record whose seal has not come yet.
+    pub(crate) fn hold(&mut self, at: u64, kind: RecordType, data: Bytes) {
+        self.held.push(Held { at, kind, data });
+    }
+
+    /// The records held are a batch that was sealed so.
+    pub(crate) fn seal(&mut self, statement: Option<&Statement>) -> Result<(), Misfit> {
+        self.count_held()?;
+        if let Some(statement) = statement {
+            self.hard_state = statement.hard_state;
+            self.doubtful_up_to = statement.doubtful_up_to;
+            self.stated_last = Some(statement.last_index);
+            self.agrees = self.extent.is_unknown() || self.extent.last() == statement.last_index;
+        }
+        Ok(())
+    }
+
+    /// The records held end the log, or a segment of etcd's, which has no seals.
+    pub(crate) fn count_held(&mut self) -> Result<(), Misfit> {
+        for Held { at, kind, data } in std::mem::take(&mut self.held) {
+            self.record(kind, data).map_err(|found| (at, found))?;
+        }
+        Ok(())
+    }
+
+    /// The records held are part of a batch that is damaged. Metadata is believed all the same: it
+    /// is the same everywhere, and its checksum was right.
+    pub(crate) fn drop_held(&mut self) {
+        let metadata = self.held.drain(..).find(|held| held.kind == RecordType::Metadata);
+        if self.metadata.is_none() {
+            self.metadata = metadata.map(|held| held.data);
         }
     }
 
@@ -148,15 +154,30 @@ impl Replay {
         let held = self.entries.len() as u64;
         assert_eq!(floor + held, self.extent.last(), "the entries are those of the extent");
     }
-}
 
-impl End {
-    /// Whether the seal at this place is that of the records before it.
-    fn is_sealed_by(&self, record: &Record, body: &[u8]) -> bool {
-        seal::read(record, body).is_some_and(|seal| {
-            u64::from(seal.batch_len) == self.at - self.unsealed_from
-                && seal.checksum == self.unsealed
-        })
+    /// The index of the last entry, as far as it is known: 0 at first.
+    pub(crate) fn last_known(&self) -> u64 {
+        match self.extent.is_unknown() {
+            true => self.stated_last.unwrap_or(0),
+            false => self.extent.last(),
+        }
+    }
+
+    /// The entries behind a snapshot, if the snapshot is of this log and all those between are
+    /// there.
+    pub(crate) fn entries_behind(&self, index: u64, term: u64) -> Option<&[Entry]> {
+        let at = index.checked_sub(self.extent.floor())?;
+        let fits = self.extent.term(index).is_none_or(|known| known == term);
+        self.entries.get(at as usize..).filter(|_| fits)
+    }
+
+    /// The entries behind a snapshot up to the last that the log holds, if this part of it has
+    /// every one of them.
+    pub(crate) fn all_behind(&self, index: u64, term: u64) -> Option<&[Entry]> {
+        if self.extent.is_unknown() {
+            return (self.stated_last? <= index).then_some(&[]);
+        }
+        self.entries_behind(index, term).filter(|_| self.agrees)
     }
 }
 

@@ -8,11 +8,13 @@ use quorate_proto::raftpb::HardState;
 use quorate_proto::walpb;
 
 use crate::disk::{DiskOp, DiskPath};
-use crate::record::seal::{self, Seal};
+use crate::record::seal::{self, Batch, Place, Statement};
 use crate::record::{self, RecordType};
 
 const SUFFIX: &str = ".wal";
 const TEMPORARY_SUFFIX: &str = ".tmp";
+/// Behind the name of a segment that was set aside.
+pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// A segment's name: `%016x-%016x.wal` of its place in the log and of the first entry's index that
 /// may be in it, as in etcd.
@@ -56,27 +58,35 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.ends_with(TEMPORARY_SUFFIX)
 }
 
-/// What a segment begins with: the chain so far, whose log it is, where reading starts, sealed.
+/// What a segment begins with: the chain so far, whose log it is, from which snapshot the log
+/// begins if it does so here, the hard state, sealed.
 pub(crate) fn header(
     name: SegmentName,
     chain: &mut u32,
     metadata: &[u8],
-    hard_state: &HardState,
+    start: Option<&walpb::Snapshot>,
+    statement: &Statement,
 ) -> Bytes {
     let mut header = BytesMut::new();
     record::put_chain(&mut header, *chain);
     record::put(&mut header, chain, RecordType::Metadata, metadata, &[]);
-    if name.sequence == 0 {
-        let start = walpb::Snapshot::default().encode_to_vec();
+    if let Some(start) = start {
+        let start = start.encode_to_vec();
         record::put(&mut header, chain, RecordType::Snapshot, &start, &[]);
     }
-    if *hard_state != HardState::default() {
-        let state = hard_state.encode_to_vec();
+    if statement.hard_state != HardState::default() {
+        let state = statement.hard_state.encode_to_vec();
         record::put(&mut header, chain, RecordType::State, &state, &[]);
     }
-    let seal = Seal::of(name.sequence, 0, &header);
-    seal::put(&mut header, *chain, seal);
+    let start = Place { sequence: name.sequence, offset: 0 };
+    let batch = Batch::of(start, &header);
+    seal::put(&mut header, *chain, batch, statement);
     header.freeze()
+}
+
+/// What a segment is called while it is being created.
+pub(crate) fn temporary_path(dir: &DiskPath, name: SegmentName) -> DiskPath {
+    dir.join(&format!("{name}{TEMPORARY_SUFFIX}"))
 }
 
 /// Creates a segment so that there is either all of its header under its name, or no such name.
@@ -86,7 +96,7 @@ pub(crate) fn creation(
     header: Bytes,
     segment_bytes: u64,
 ) -> [DiskOp; 6] {
-    let temporary = dir.join(&format!("{name}{TEMPORARY_SUFFIX}"));
+    let temporary = temporary_path(dir, name);
     [
         DiskOp::Create { file: temporary.clone() },
         DiskOp::SetLen { file: temporary.clone(), len: segment_bytes },

@@ -14,7 +14,7 @@ use quorate_proto::walpb;
 use crate::disk::{Disk, DiskOp, DiskPath, SECTOR_BYTES};
 use crate::error::WalError;
 use crate::extent::Extent;
-use crate::record::seal::{self, Seal};
+use crate::record::seal::{self, Batch, Place, Statement};
 use crate::record::{self, Fields, RecordType};
 use crate::segment::{self, SegmentName};
 
@@ -64,6 +64,8 @@ pub struct Wal {
     pub(crate) chain: u32,
     pub(crate) extent: Extent,
     pub(crate) hard_state: HardState,
+    /// The highest index that was perhaps acknowledged and is lost; 0 if nothing is in doubt.
+    pub(crate) doubtful_up_to: u64,
     /// The frames appended since operations were last taken.
     pub(crate) batch: BytesMut,
     /// What has to be done before the batch is written.
@@ -100,7 +102,14 @@ impl Wal {
         }
         let name = SegmentName { sequence: 0, first_index: 0 };
         let mut chain = 0;
-        let header = segment::header(name, &mut chain, &metadata, &HardState::default());
+        let start = walpb::Snapshot::default();
+        let statement = Statement {
+            hard_state: HardState::default(),
+            last_index: 0,
+            doubtful_up_to: 0,
+            begins_log: false,
+        };
+        let header = segment::header(name, &mut chain, &metadata, Some(&start), &statement);
         let end = header.len() as u64;
         let segment_bytes = options.whole_sectors();
         DiskOp::execute_all(&segment::creation(dir, name, header, segment_bytes), disk)?;
@@ -116,6 +125,7 @@ impl Wal {
             chain,
             extent: Extent::beginning_at(1),
             hard_state: HardState::default(),
+            doubtful_up_to: 0,
             batch: BytesMut::new(),
             ops: Vec::new(),
             removals: Vec::new(),
@@ -252,8 +262,9 @@ impl Wal {
         };
         self.earlier.push_back(std::mem::replace(&mut self.segment, next));
         self.file = self.segment.path(&self.dir);
+        let statement = self.statement();
         let header =
-            segment::header(self.segment, &mut self.chain, &self.metadata, &self.hard_state);
+            segment::header(self.segment, &mut self.chain, &self.metadata, None, &statement);
         self.end = header.len() as u64;
         self.file_len = self.segment_bytes.max(self.end);
         self.ops.extend(segment::creation(&self.dir, self.segment, header, self.segment_bytes));
@@ -264,23 +275,34 @@ impl Wal {
     #[must_use = "the operations are handed out once"]
     pub fn take_ops(&mut self) -> Vec<DiskOp> {
         if !self.batch.is_empty() {
-            let seal = Seal::of(self.segment.sequence, self.end, &self.batch);
-            self.take_batch(seal);
+            let start = Place { sequence: self.segment.sequence, offset: self.end };
+            self.take_batch(Batch::of(start, &self.batch));
         }
         // Only once what made segments dispensable is durable.
         self.ops.append(&mut self.removals);
         std::mem::take(&mut self.ops)
     }
 
-    /// Ends the batch.
-    pub(crate) fn take_batch(&mut self, seal: Seal) {
-        seal::put(&mut self.batch, self.chain, seal);
+    /// Ends a batch whose records are on the disk already, or are those that were gathered.
+    pub(crate) fn take_batch(&mut self, batch: Batch) {
+        let statement = self.statement();
+        seal::put(&mut self.batch, self.chain, batch, &statement);
         let data = self.batch.split().freeze();
         let offset = self.end;
         self.end += data.len() as u64;
         self.file_len = self.file_len.max(self.end);
         self.ops.push(DiskOp::Write { file: self.file.clone(), offset, data });
         self.ops.push(DiskOp::Sync { file: self.file.clone() });
+    }
+
+    /// What the log comes to with what was appended.
+    pub(crate) fn statement(&self) -> Statement {
+        Statement {
+            hard_state: self.hard_state,
+            last_index: self.extent.last(),
+            doubtful_up_to: self.doubtful_up_to,
+            begins_log: false,
+        }
     }
 
     /// Whether something was appended or released that [`take_ops`](Wal::take_ops) has not handed
@@ -301,6 +323,27 @@ impl Wal {
     #[must_use]
     pub fn hard_state(&self) -> HardState {
         self.hard_state
+    }
+
+    /// The highest index of an entry that may have been acknowledged and was lost to damage, until
+    /// the member has [caught up](Wal::caught_up); 0 if nothing is in doubt. It is written with
+    /// each batch.
+    #[must_use]
+    pub fn doubtful_up_to(&self) -> u64 {
+        self.doubtful_up_to
+    }
+
+    /// Nothing is in doubt any more: what was appended so far, together with the snapshots noted,
+    /// has all that is committed up to [`doubtful_up_to`](Wal::doubtful_up_to), as a leader of a
+    /// later time says. It is durable with the next batch; until then a restart has the doubt
+    /// again.
+    ///
+    /// # Panics
+    /// If the log ends before that index: then it cannot have caught up.
+    pub fn caught_up(&mut self) {
+        let (last, doubtful) = (self.extent.last(), self.doubtful_up_to);
+        assert!(last >= doubtful, "the log ends with entry {last}, but {doubtful} is in doubt");
+        self.doubtful_up_to = 0;
     }
 
     /// What [`create`](Wal::create) was given.

@@ -3,5 +3,6 @@
 mod check;
 mod common;
 mod model;
+mod serve;
 mod sim;
 mod usage;

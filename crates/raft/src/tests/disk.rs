@@ -17,6 +17,10 @@ pub(super) struct Disk {
     pub(super) log: Vec<EntryMeta>,
     /// Which of them change the membership.
     pub(super) changes: BTreeMap<LogIndex, MembershipChange>,
+    /// The last entry that it held when it lost some, or earlier.
+    pub(super) doubtful: LogIndex,
+    /// What stood behind an entry before it was replaced last.
+    replaced: Option<(LogIndex, Vec<EntryMeta>, BTreeMap<LogIndex, MembershipChange>)>,
 }
 
 /// One write on its way to the disk.
@@ -85,6 +89,34 @@ impl Disk {
         self.log.drain(..(snapshot.index.0 - old.0) as usize);
         self.changes.retain(|index, _| *index > snapshot.index);
         (self.snapshot, self.state) = (snapshot, state);
+        self.replaced = None;
+    }
+
+    /// The last `entries` entries are gone, as far as they are not in the snapshot. If what replaced
+    /// others is gone, those others are back.
+    pub(super) fn lose(&mut self, entries: usize) {
+        self.doubtful = self.doubtful.max(self.last_index());
+        let mut kept = self.log.len().saturating_sub(entries);
+        if let Some((behind, ..)) = &self.replaced {
+            let all = behind.distance_from(self.snapshot.index) as usize;
+            // All of what replaced others, or nothing of it.
+            kept = if kept < self.log.len() && kept + 4 >= all {
+                all.min(self.log.len())
+            } else {
+                kept
+            };
+        }
+        self.log.truncate(kept);
+        let last = self.last_index();
+        self.changes.retain(|index, _| *index <= last);
+        self.hard_state.commit = self.hard_state.commit.min(last);
+        if let Some((behind, log, changes)) = self.replaced.take_if(|(behind, ..)| *behind == last)
+        {
+            self.hard_state.commit = self.hard_state.commit.min(behind);
+            self.log.extend(log);
+            self.changes.extend(changes);
+            self.doubtful = self.doubtful.max(self.last_index());
+        }
     }
 
     pub(super) fn write(&mut self, write: Write) {
@@ -93,13 +125,16 @@ impl Disk {
             (self.snapshot, self.state) = (snapshot, state);
             self.log.clear();
             self.changes.clear();
+            self.replaced = None;
         }
         if let Some((first, entries)) = write.entries {
             let keep = first.previous().distance_from(self.snapshot.index) as usize;
             assert!(first > self.snapshot.index, "entry {first} is in the snapshot");
             assert!(first <= self.last_index().next(), "entry {first} leaves a gap");
-            self.log.truncate(keep);
-            self.changes.retain(|index, _| *index < first);
+            if keep < self.log.len() {
+                let changes = self.changes.split_off(&first);
+                self.replaced = Some((first.previous(), self.log.split_off(keep), changes));
+            }
             self.log.extend(entries);
             let last = self.last_index();
             self.changes.extend(write.changes.into_iter().filter(|(index, _)| *index <= last));

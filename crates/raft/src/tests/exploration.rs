@@ -54,7 +54,8 @@ fn surroundings() -> BoxedStrategy<Step> {
             .prop_map(|(member, survivors, torn, restart)| {
                 Step::Crash { member, survivors, torn, restart }
             }),
-        3 => member.prop_map(|member| Step::Restart { member }),
+        3 => member.clone().prop_map(|member| Step::Restart { member }),
+        2 => (member, 1usize..12).prop_map(|(member, entries)| Step::Damage { member, entries }),
         14 => (1u8..64, 1u8..6).prop_map(|(members, rounds)| Step::Flow { members, rounds }),
         6 => (1u64..400).prop_map(|ticks| Step::Wait { ticks }),
     ]
@@ -195,6 +196,7 @@ fn the_walk_reaches_what_it_is_to_judge() {
         resigned: 8,
         restores: 17,
         transfers: 25,
+        abstained: 20,
     };
     assert!(total.reaches(least), "{total:?}");
 }

@@ -456,6 +456,24 @@ impl Group {
         };
     }
 
+    /// While it is down, its disk loses the last `entries` entries of its log.
+    pub(super) fn damage(&mut self, id: NodeId, entries: usize) {
+        assert!(!self.is_up(id), "{id} is up");
+        self.touched.push(id);
+        self.node_mut(id).disk.lose(entries);
+    }
+
+    /// Whether it abstains, as it is or as it would come up.
+    pub(super) fn abstains(&self, id: NodeId) -> bool {
+        if self.is_up(id) { self.view(id).abstains } else { self.would_abstain(id) }
+    }
+
+    /// Whether it would abstain if it came up now.
+    pub(super) fn would_abstain(&self, id: NodeId) -> bool {
+        let disk = &self.node(id).disk;
+        disk.hard_state.commit < disk.doubtful
+    }
+
     /// Comes up from what its disk holds.
     pub(super) fn restart(&mut self, id: NodeId) {
         self.touched.push(id);
@@ -467,6 +485,7 @@ impl Group {
             hard_state: node.disk.hard_state,
             log: node.disk.restored_log(),
             changes: node.disk.changes.clone().into_iter().collect(),
+            doubtful: node.disk.doubtful,
             options: node.options.clone(),
         };
         node.applied.clone_from(&node.disk.state);

@@ -60,6 +60,8 @@ pub(super) struct Marks {
     pub(super) restores: usize,
     /// Leaders whose successor was asked to stand.
     pub(super) transfers: usize,
+    /// Members that came up with entries lost by their disks.
+    pub(super) abstained: usize,
 }
 
 impl Marks {
@@ -73,9 +75,9 @@ impl Marks {
         self.numbers().iter().zip(least.numbers()).all(|(&number, least)| number >= least)
     }
 
-    fn numbers(self) -> [usize; 12] {
+    fn numbers(self) -> [usize; 13] {
         let Marks { elections, commits, reads, lease_reads, truncations, rollbacks, .. } = self;
-        let Marks { rivals, joint, changes, resigned, restores, transfers, .. } = self;
+        let Marks { rivals, joint, changes, resigned, restores, transfers, abstained, .. } = self;
         [
             elections,
             commits,
@@ -89,12 +91,13 @@ impl Marks {
             resigned,
             restores,
             transfers,
+            abstained,
         ]
     }
 
-    fn of(numbers: [usize; 12]) -> Marks {
+    fn of(numbers: [usize; 13]) -> Marks {
         let [elections, commits, reads, lease_reads, truncations, rollbacks, ..] = numbers;
-        let [.., rivals, joint, changes, resigned, restores, transfers] = numbers;
+        let [.., rivals, joint, changes, resigned, restores, transfers, abstained] = numbers;
         Marks {
             elections,
             commits,
@@ -108,6 +111,7 @@ impl Marks {
             resigned,
             restores,
             transfers,
+            abstained,
         }
     }
 }
@@ -124,6 +128,8 @@ struct Known {
 struct Memory {
     durable: HardState,
     on_disk: Vec<EntryMeta>,
+    /// What it has lost of that: up to here it held something once.
+    doubtful: LogIndex,
     up: bool,
     // Of this incarnation.
     role: Option<Role>,
@@ -154,9 +160,9 @@ impl Invariants {
             let up = group.is_up(id);
             if memory.up && !up {
                 let durable = memory.durable;
-                let (on_disk, answers_seen) =
-                    (std::mem::take(&mut memory.on_disk), memory.answers_seen);
-                *memory = Memory { durable, on_disk, answers_seen, ..Memory::default() };
+                let (on_disk, doubtful, answers_seen) =
+                    (std::mem::take(&mut memory.on_disk), memory.doubtful, memory.answers_seen);
+                *memory = Memory { durable, on_disk, doubtful, answers_seen, ..Memory::default() };
                 logs_changed = true;
             }
             memory.up = up;
@@ -191,6 +197,15 @@ impl Invariants {
         let disk = &group.node(id).disk;
         let durable = disk.hard_state;
         let memory = self.members.entry(id).or_default();
+        if disk.doubtful > memory.doubtful
+            || disk.last_index().0 < memory.on_disk.len() as u64
+                && !memory.up
+                && disk.doubtful.0 >= memory.on_disk.len() as u64
+        {
+            memory.doubtful = disk.doubtful;
+            memory.on_disk = disk.entries();
+            memory.durable.commit = memory.durable.commit.min(durable.commit);
+        }
         assert!(durable.term >= memory.durable.term, "{id}: the durable term went back");
         assert!(durable.commit >= memory.durable.commit, "{id}: the durable commit went back");
         memory.durable = durable;
@@ -358,7 +373,11 @@ impl Invariants {
         }
         let last = self.committed[commit - 1];
         assert_eq!(last.term, view.term, "{id} counted copies of an older entry");
-        let holds = |voter: NodeId| group.node(voter).disk.holds(&self.committed);
+        // Who has lost it counts as it did, since nobody is elected with its help.
+        let had = |voter: NodeId| {
+            group.would_abstain(voter) && group.node(voter).disk.doubtful >= view.commit
+        };
+        let holds = |voter: NodeId| group.node(voter).disk.holds(&self.committed) || had(voter);
         assert!(
             view.configuration.has_quorum(holds),
             "{id} committed {commit} entries, which no quorum of {} has on disk",
@@ -411,11 +430,13 @@ impl Invariants {
         for progress in view.progress {
             let peer = progress.id;
             let before = memory.matched.entry(peer).or_default();
-            assert!(progress.matched >= *before && progress.matched < progress.next, "{id}");
+            let forgot = *before <= group.node(peer).disk.doubtful;
+            assert!(progress.matched >= *before || forgot, "{id} has forgotten what {peer} has");
+            assert!(progress.matched < progress.next, "{id}");
             *before = progress.matched;
             // A follower that has gone on to a later term may have to give up what it holds.
             let follower = &group.node(peer).disk;
-            if follower.hard_state.term <= view.term {
+            if follower.hard_state.term <= view.term && !group.would_abstain(peer) {
                 let matched = &log[..progress.matched.0 as usize];
                 assert!(follower.holds(matched), "{id} counts what {peer} does not hold");
             }

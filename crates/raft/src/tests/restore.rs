@@ -20,6 +20,7 @@ fn restored() -> Restored {
             ..Snapshot::default()
         },
         changes: Vec::new(),
+        doubtful: LogIndex::ZERO,
         hard_state: HardState { term: Term(4), vote: Some(N3), commit: LogIndex(2) },
         log,
         options: Options::default(),

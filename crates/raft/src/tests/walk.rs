@@ -64,6 +64,11 @@ pub(super) enum Step {
     Restart {
         member: usize,
     },
+    /// It crashes, and comes up with its last entries lost by its disk.
+    Damage {
+        member: usize,
+        entries: usize,
+    },
     /// A quiet time among some members: in order, without loss, for so many rounds.
     Flow {
         members: u8,
@@ -226,6 +231,7 @@ impl Walk {
                 }
             }
             Step::Restart { member } => self.restart(self.member(member)),
+            Step::Damage { member, entries } => self.damage(self.member(member), entries),
             Step::Flow { members, rounds } => self.flow(members, rounds),
             Step::Wait { ticks } => self.group.now += ticks,
             Step::ElectionTimeout { member } => self.election_timeout(self.member(member)),
@@ -290,7 +296,10 @@ impl Walk {
             Step::LeaseRead { .. } => self.lease_read(leader),
             Step::Change { changes, transition, .. } => {
                 let changes = changes.into_iter().map(|change| self.of_member(change)).collect();
-                self.group.change(leader, MembershipChange { changes, transition });
+                // Who abstains may be missed in the next group.
+                if self.group.ids().into_iter().all(|id| !self.group.abstains(id)) {
+                    self.group.change(leader, MembershipChange { changes, transition });
+                }
             }
             Step::Leave { .. } => self.group.change(leader, MembershipChange::leave()),
             Step::Transfer { to, .. } => {
@@ -426,6 +435,29 @@ impl Walk {
         }
     }
 
+    /// Damage that leaves a quorum of every group, if nobody had better be asked.
+    fn damage(&mut self, member: NodeId, entries: usize) {
+        if self.group.ids().into_iter().all(|id| self.group.is_up(id) && !self.group.abstains(id))
+            && self.elects_without(|id| id == member)
+        {
+            self.group.crash(member, usize::MAX);
+            self.check();
+            self.group.damage(member, entries);
+            self.check();
+            self.restart(member);
+            self.invariants.marks.abstained += usize::from(self.group.abstains(member));
+        }
+    }
+
+    /// Whether every group that somebody goes by, or may come to go by, has a quorum without some.
+    fn elects_without(&self, some: impl Fn(NodeId) -> bool + Copy) -> bool {
+        self.group.ids().into_iter().all(|id| {
+            let view = self.group.view(id);
+            let mut groups = view.membership.since(view.log.base());
+            groups.all(|group| group.is_empty() || group.has_quorum(|voter| !some(voter)))
+        })
+    }
+
     fn restart(&mut self, member: NodeId) {
         if !self.group.is_up(member) {
             self.group.restart(member);
@@ -476,6 +508,10 @@ impl Walk {
         self.group.drain_all();
         for id in self.group.ids() {
             self.restart(id);
+        }
+        // A change that was under way may have made somebody indispensable who abstains.
+        if !self.elects_without(|id| self.group.would_abstain(id)) {
+            return;
         }
         let end = self.group.now + 40 * ELECTION;
         let mut proposed = None;

@@ -136,6 +136,7 @@ impl Disk {
             }
         }
         let (snapshot, hard_state) = (self.snapshot.clone(), self.hard_state);
-        Restored { id, snapshot, hard_state, log, changes, options }
+        let doubtful = LogIndex::ZERO;
+        Restored { id, snapshot, hard_state, log, changes, doubtful, options }
     }
 }

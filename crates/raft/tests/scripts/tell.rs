@@ -105,6 +105,9 @@ pub(crate) fn message(message: &Message, carried: &[Entry]) -> String {
             format!("after {previous_index}/{previous_term}: {carried}; commit {commit}")
         }
         Body::AppendReply(AppendOutcome::Accepted { matched }) => format!("equal up to {matched}"),
+        Body::AppendReply(AppendOutcome::Lost { committed, .. }) => {
+            format!("lost all after {committed}")
+        }
         Body::AppendReply(AppendOutcome::Rejected { previous_index, hint_index, hint_term }) => {
             format!("refused after {previous_index}, try {hint_index}/{hint_term}")
         }

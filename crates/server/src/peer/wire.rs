@@ -10,7 +10,7 @@
 //! | `RequestVote` | MsgVote | index, logTerm: last entry; context `CampaignTransfer` |
 //! | `RequestVoteReply` | MsgVoteResp | reject |
 //! | `Append` | MsgApp | index, logTerm: previous entry; commit; entries |
-//! | `AppendReply` | MsgAppResp | index; reject, rejectHint, logTerm |
+//! | `AppendReply` | MsgAppResp | index; reject, rejectHint, logTerm; context `EntriesLost` |
 //! | `Commit` | MsgHeartbeat | commit; no context |
 //! | `Heartbeat` | MsgHeartbeat | commit; context: the round |
 //! | `HeartbeatReply` | MsgHeartbeatResp | context: the round |
@@ -32,6 +32,9 @@ use quorate_raft::{
 
 /// etcd's mark of a vote that the leader asked for.
 const TRANSFER: &[u8] = b"CampaignTransfer";
+/// Our mark of a follower whose disk has lost entries: index says what it knows to be committed,
+/// rejectHint what it may have acknowledged.
+const LOST: &[u8] = b"EntriesLost";
 
 /// Why a frame is no message between members.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,6 +137,12 @@ fn to_raft(message: Message, payloads: Vec<Bytes>) -> raftpb::Message {
         Body::AppendReply(AppendOutcome::Rejected { previous_index, hint_index, hint_term }) => {
             (wire.index, wire.reject) = (previous_index.0, true);
             (wire.reject_hint, wire.log_term) = (hint_index.0, hint_term.0);
+            MessageType::MsgAppResp
+        }
+        Body::AppendReply(AppendOutcome::Lost { committed, doubtful }) => {
+            (wire.index, wire.reject) = (committed.0, true);
+            wire.reject_hint = doubtful.0;
+            wire.context = Some(Bytes::from_static(LOST));
             MessageType::MsgAppResp
         }
         Body::Commit { commit } => {
@@ -241,12 +250,7 @@ fn from_raft(wire: raftpb::Message) -> Result<PeerMessage, WireError> {
                 commit,
             }
         }
-        MessageType::MsgAppResp if wire.reject => Body::AppendReply(AppendOutcome::Rejected {
-            previous_index: index,
-            hint_index: LogIndex(wire.reject_hint),
-            hint_term: log_term,
-        }),
-        MessageType::MsgAppResp => Body::AppendReply(AppendOutcome::Accepted { matched: index }),
+        MessageType::MsgAppResp => Body::AppendReply(from_append_reply(&wire)),
         MessageType::MsgHeartbeat if wire.context.is_none() => Body::Commit { commit },
         MessageType::MsgHeartbeat => Body::Heartbeat { commit, round: id()? },
         MessageType::MsgHeartbeatResp => Body::HeartbeatReply { round: id()? },
@@ -261,6 +265,18 @@ fn from_raft(wire: raftpb::Message) -> Result<PeerMessage, WireError> {
         _ => return Err(WireError::Kind(wire.r#type)),
     };
     Ok(PeerMessage::Raft { message: Message { from, to, term, body }, payloads })
+}
+
+fn from_append_reply(wire: &raftpb::Message) -> AppendOutcome {
+    let index = LogIndex(wire.index);
+    if !wire.reject {
+        return AppendOutcome::Accepted { matched: index };
+    }
+    let hint_index = LogIndex(wire.reject_hint);
+    if wire.context.as_ref().is_some_and(|mark| mark == LOST) {
+        return AppendOutcome::Lost { committed: index, doubtful: hint_index };
+    }
+    AppendOutcome::Rejected { previous_index: index, hint_index, hint_term: Term(wire.log_term) }
 }
 
 fn missing(kind: MessageType, field: &'static str) -> WireError {

@@ -100,6 +100,9 @@ fn describe_body(body: &Body) -> Value {
         Body::AppendReply(AppendOutcome::Accepted { matched }) => {
             json!({ "append_reply": { "matched": matched.0 } })
         }
+        Body::AppendReply(AppendOutcome::Lost { committed, .. }) => {
+            json!({ "append_reply": { "lost_after": committed.0 } })
+        }
         Body::AppendReply(AppendOutcome::Rejected { previous_index, hint_index, hint_term }) => {
             json!({ "append_reply": {
                 "rejected": previous_index.0, "hint_index": hint_index.0, "hint_term": hint_term.0,

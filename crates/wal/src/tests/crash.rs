@@ -112,9 +112,9 @@ fn what_was_synced_survives_a_loss_of_power_after_every_operation() {
 }
 
 /// A disk whose process dies after so many changes.
-struct CutOff {
-    disk: MemDisk,
-    changes_left: u32,
+pub(super) struct CutOff {
+    pub(super) disk: MemDisk,
+    pub(super) changes_left: u32,
 }
 
 impl CutOff {

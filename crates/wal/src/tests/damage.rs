@@ -24,12 +24,21 @@ fn corruption(disk: &mut MemDisk) -> (u64, Corruption) {
     let before = disk.clone();
     match open(disk) {
         Err(WalError::Corrupt { offset, found, .. }) => {
-            let (file, untouched) = (&segments(&before)[0], segments(disk));
-            assert_eq!(untouched, segments(&before));
-            assert_eq!(content(disk, file), content(&before, file));
+            assert_untouched(disk, &before);
             (offset, found)
         }
+        Err(WalError::Damaged { damage, .. }) => {
+            assert_untouched(disk, &before);
+            (damage.found_at, damage.found)
+        }
         other => panic!("{other:?}"),
+    }
+}
+
+fn assert_untouched(disk: &MemDisk, before: &MemDisk) {
+    assert_eq!(segments(disk), segments(before));
+    for file in segments(before) {
+        assert_eq!(content(disk, &file), content(before, &file));
     }
 }
 
@@ -61,14 +70,20 @@ fn every_flipped_bit_is_found_or_harmless() {
         let (byte, flipped) = (bit / 8, image[bit / 8] ^ 1 << (bit % 8));
         overwrite(&mut disk, &file, byte, &[flipped]);
         match open(&mut disk) {
-            Err(WalError::Corrupt { .. }) => {}
+            Err(WalError::Corrupt { .. } | WalError::Damaged { .. }) => {}
             Err(error) => panic!("bit {bit} of byte {byte}: {error}"),
             Ok(recovered) => {
-                assert!(byte >= end, "bit {bit} of byte {byte} was not noticed");
                 assert_eq!(recovered.entries, expected.entries, "byte {byte}");
                 assert_eq!(recovered.hard_state, expected.hard_state, "byte {byte}");
-                assert_eq!(Wal::read(&disk, &dir()).expect("opened").snapshots(), snapshots);
-                assert!(recovered.repaired.is_some(), "byte {byte}");
+                assert_eq!(recovered.doubtful_up_to, 0);
+                if byte < end {
+                    // Where only the header is damaged, nothing is lost.
+                    assert!(!recovered.damage.is_empty(), "bit {bit} of {byte} was not noticed");
+                    assert_eq!(recovered.set_aside.len(), 1);
+                } else {
+                    assert_eq!(Wal::read(&disk, &dir()).expect("opened").snapshots(), snapshots);
+                    assert!(recovered.repaired.is_some(), "byte {byte}");
+                }
             }
         }
     }
@@ -155,8 +170,10 @@ fn an_earlier_segment_is_never_torn() {
         let mut disk = disk.clone();
         overwrite(&mut disk, earlier, sector * 512, &[0; 512]);
         match open(&mut disk) {
-            Err(WalError::Corrupt { segment, .. }) => {
-                assert!(segment == *earlier || segment == files[2], "{segment}");
+            Err(WalError::Damaged { damage, .. }) => {
+                assert!(damage.segment == *earlier, "{damage}");
+                assert!(damage.start < (sector as u64 + 1) * 512);
+                assert!(damage.end > sector as u64 * 512);
             }
             other => panic!("sector {sector}: {other:?}"),
         }
@@ -167,7 +184,7 @@ fn an_earlier_segment_is_never_torn() {
         let mut disk = disk.clone();
         disk.set_len(earlier, len as u64).expect("a segment");
         match open(&mut disk) {
-            Err(WalError::Corrupt { .. }) => {}
+            Err(WalError::Damaged { damage, .. }) => assert_eq!(damage.segment, *earlier),
             // Nothing but the last seal is gone.
             Ok(recovered) => {
                 assert_eq!(recovered.entries, expected, "cut off at {len}");
@@ -212,7 +229,14 @@ fn a_segment_that_was_being_created_is_taken_away() {
     let (disk, files) = with_segments();
     let expected = open(&mut disk.clone()).expect("a valid log").entries;
     let next = dir().join(&format!("{:016x}-{:016x}.wal", files.len(), 41));
-    let header = content(&disk, files.last().expect("segments"))[..40].to_vec();
+    let header = {
+        let mut disk = disk.clone();
+        let tiny = WalOptions { segment_bytes: 1 };
+        let mut wal = Wal::open(&mut disk, &dir(), tiny).expect("a valid log").wal;
+        save(&mut disk, &mut wal, None, &[entry(41, 1, "a")]);
+        assert_eq!(segments(&disk).last(), Some(&next));
+        content(&disk, &next)[..40].to_vec()
+    };
     let cases: [(u64, &[u8]); 4] = [(0, &[]), (2048, &[]), (20, &header[..20]), (7, &header[..7])];
     for (len, start) in cases {
         for temporary in [false, true] {

@@ -1,8 +1,12 @@
 //! The log as its users see it: its bytes, what survives, what is refused.
 
 mod crash;
+mod crash_points;
 mod damage;
+mod doubt;
 mod etcd;
+mod etcd_image;
+mod flips;
 mod format;
 mod lifecycle;
 mod snapshots;
@@ -47,7 +51,9 @@ fn open(disk: &mut MemDisk) -> Result<Recovered, WalError> {
 
 /// The segments' files in order.
 fn segments(disk: &MemDisk) -> Vec<DiskPath> {
-    disk.list(&dir()).expect("the log's directory")
+    let mut files = disk.list(&dir()).expect("the log's directory");
+    files.retain(|file| file.name().ends_with(".wal"));
+    files
 }
 
 fn content(disk: &MemDisk, file: &DiskPath) -> Vec<u8> {

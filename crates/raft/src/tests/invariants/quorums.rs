@@ -24,7 +24,7 @@ impl Invariants {
             check_candidate(group, &electors, one);
             for other in &electors[..position] {
                 if one.configuration != other.configuration {
-                    check_overlap(&electors, one, other);
+                    check_overlap(group, &electors, one, other);
                 }
             }
         }
@@ -36,7 +36,10 @@ impl Invariants {
         let durable_last = last(&memory.on_disk);
         if group.is_up(id) {
             let configuration = group.view(id).configuration.clone();
-            return Elector { id, configuration, last: last(&memory.log), durable_last };
+            let last = last(&memory.log);
+            // What it votes by is on its disk before its vote is; after a crash it abstains again.
+            let durable_last = if group.would_abstain(id) { last } else { durable_last };
+            return Elector { id, configuration, last, durable_last };
         }
         let (configuration, _) = self.configuration_of(&memory.on_disk, group);
         Elector { id, configuration, last: durable_last, durable_last }
@@ -49,7 +52,8 @@ impl Invariants {
         }
         let view = group.view(id);
         let committed = &self.committed[..view.commit.0 as usize];
-        let lacks = |voter: NodeId| !group.node(voter).disk.holds(committed);
+        // With the help of those who abstain nobody is elected.
+        let lacks = |voter| !group.would_abstain(voter) && !group.node(voter).disk.holds(committed);
         assert!(
             view.configuration.is_empty() || !view.configuration.has_quorum(lacks),
             "{id} takes {} entries for committed, which a quorum of {} lacks",
@@ -84,6 +88,9 @@ fn check_candidate(group: &Group, electors: &[Elector], candidate: &Elector) {
     }
     let view = group.view(id);
     let may_grant = |voter: NodeId| {
+        if group.abstains(voter) {
+            return false;
+        }
         let durable = group.node(voter).disk.hard_state;
         let up_to_date = candidate.last >= electors[voter.0 as usize - 1].durable_last;
         durable.term < view.term && up_to_date
@@ -101,11 +108,11 @@ fn check_candidate(group: &Group, electors: &[Elector], candidate: &Elector) {
 
 /// 18 NoDisjointQuorums: whoever could be elected now, and by whomever, shares a voter with the
 /// other one.
-fn check_overlap(electors: &[Elector], one: &Elector, other: &Elector) {
+fn check_overlap(group: &Group, electors: &[Elector], one: &Elector, other: &Elector) {
     let voters_of = |candidate: &Elector| -> Vec<NodeId> {
         let grants = |voter: &&Elector| {
             let last = if voter.id == candidate.id { voter.last } else { voter.durable_last };
-            candidate.last >= last
+            candidate.last >= last && !group.abstains(voter.id)
         };
         electors.iter().filter(grants).map(|voter| voter.id).collect()
     };

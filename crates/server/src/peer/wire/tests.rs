@@ -41,6 +41,7 @@ fn each_message_arrives_as_it_was_sent() {
             hint_index: LogIndex(299),
             hint_term: Term(5),
         }),
+        Body::AppendReply(AppendOutcome::Lost { committed: index, doubtful: LogIndex(310) }),
         Body::Commit { commit: index },
         Body::Heartbeat { commit: index, round: 0 },
         Body::Heartbeat { commit: index, round: u64::MAX },

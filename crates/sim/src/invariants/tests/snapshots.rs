@@ -38,6 +38,7 @@ fn snapshot_consistent_reports_a_log_that_begins_after_what_was_never_committed(
             hard_state: HardState::default(),
             log: Log::after(LogIndex(index), Term(term)),
             changes: Vec::new(),
+            doubtful: LogIndex::ZERO,
             options: Options::default(),
         });
         let raft = raft.expect("it is a state that a member can have");

@@ -1,0 +1,125 @@
+//! What consensus has agreed on, brought to the store: entries in order, each once, and states that
+//! take the place of entries.
+
+use std::collections::VecDeque;
+
+use quorate_mvcc::{Damage, Failure};
+use quorate_raft::{EntryRange, LogIndex, NodeId, Snapshot};
+use quorate_wal::disk::Disk;
+
+use crate::codec;
+use crate::journal::EntryKind;
+use crate::member::{Member, refusal};
+use crate::membership;
+use crate::proposals::RequestId;
+use crate::request::{Request, ResponseBody};
+
+/// What the store does not reflect yet, in order. It waits here while a record that it needs is
+/// damaged.
+#[derive(Debug, Default)]
+pub(crate) struct Agreed(VecDeque<Next>);
+
+#[derive(Debug)]
+enum Next {
+    Entries(EntryRange),
+    Snapshot(Snapshot),
+}
+
+impl Agreed {
+    pub(crate) fn entries(&mut self, range: EntryRange) {
+        self.0.push_back(Next::Entries(range));
+    }
+
+    /// The state that it stands for holds all that was agreed on before.
+    pub(crate) fn snapshot(&mut self, snapshot: Snapshot) {
+        self.0.clear();
+        self.0.push_back(Next::Snapshot(snapshot));
+    }
+
+    /// A snapshot takes the place of the log, and of entries that have not been applied.
+    pub(crate) fn forget_entries(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Member {
+    /// Applies what was agreed on, as far as the store can be read.
+    pub(crate) fn follow_up(&mut self, disk: &dyn Disk) {
+        while let Some(next) = self.agreed.0.pop_front() {
+            match next {
+                Next::Snapshot(snapshot) => self.restore(&snapshot, disk),
+                Next::Entries(range) => {
+                    assert_eq!(range.first, self.applied.next(), "entries are applied in order");
+                    if let Err(damage) = self.apply(range, disk) {
+                        let rest = EntryRange { first: self.applied.next(), last: range.last };
+                        self.agreed.0.push_front(Next::Entries(rest));
+                        self.note_damage(damage);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// An error if an entry cannot be applied yet; those before it were.
+    fn apply(&mut self, range: EntryRange, disk: &dyn Disk) -> Result<(), Damage> {
+        for index in range.first.0..=range.last.0 {
+            let index = LogIndex(index);
+            let entry = self.journal.get(index).expect("a committed entry is in the log");
+            if entry.kind == EntryKind::Change {
+                let waiting = membership::waiting(&entry.payload);
+                self.applied = index;
+                self.answer_change(waiting);
+                continue;
+            }
+            if entry.payload.is_empty() {
+                self.applied = index;
+                continue;
+            }
+            let (requester, id, request) = codec::decode(&entry.payload).unwrap_or_else(|error| {
+                panic!("committed entry {index} cannot be decoded: {error}")
+            });
+            let result = refusal(self.apply_request(&request, disk))?;
+            self.applied = index;
+            if requester == self.config.id
+                && let Some(token) = self.proposals.take(id)
+            {
+                self.reply_from_store(token, result);
+            }
+        }
+        Ok(())
+    }
+
+    /// The change at the entry that was applied last is in force, and committed.
+    fn answer_change(&mut self, waiting: Option<(NodeId, RequestId)>) {
+        let Some((_, id)) = waiting.filter(|(member, _)| *member == self.config.id) else {
+            return;
+        };
+        if let Some(token) = self.proposals.take(id) {
+            let (_, configuration) = self.raft.membership().at(self.applied);
+            let (revision, configuration) = (self.store.revision(), configuration.clone());
+            let body = ResponseBody::Members { revision, configuration };
+            self.reply_from_store(token, Ok(body));
+        }
+    }
+
+    /// Every member applies every entry alike: what is refused here is refused everywhere.
+    fn apply_request(
+        &mut self,
+        request: &Request,
+        disk: &dyn Disk,
+    ) -> Result<ResponseBody, Failure> {
+        let mut store = self.store.applier(disk);
+        match request {
+            Request::Put(put) => store.put(put).map(ResponseBody::Put),
+            Request::DeleteRange(delete) => {
+                store.delete_range(delete).map(ResponseBody::DeleteRange)
+            }
+            Request::Txn(txn) => store.txn(txn).map(ResponseBody::Txn),
+            Request::Compact(compact) => Ok(ResponseBody::Compact(self.store.compact(compact)?)),
+            Request::Range(_) | Request::ChangeMembers(_) | Request::TransferLeadership(_) => {
+                unreachable!("it does not go through the store's log")
+            }
+        }
+    }
+}

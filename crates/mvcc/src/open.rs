@@ -1,0 +1,259 @@
+//! Opening a store: from a manifest, and the keys' files that it names.
+//!
+//! Owns that what is opened is what the manifest says, in every byte that was read. Reads no value:
+//! a keys' file says everything else, and its checksum is in the manifest. One that is damaged is
+//! written anew from its data. What lies beyond the manifest's lengths is cut off: it was written
+//! after the checkpoint, and its changes are applied again.
+
+use std::collections::BTreeSet;
+
+use quorate_wal::disk::{Disk, DiskError, DiskPath};
+
+use crate::hash::Fingerprint;
+use crate::index::Index;
+use crate::manifest::Manifest;
+use crate::options::StoreOptions;
+use crate::revision::ChangeRevision;
+use crate::revision_log::damage::Defect;
+use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter};
+use crate::revision_log::segment::{Extent, Segment, SegmentId, SegmentInfo};
+use crate::revision_log::{DataScan, Location, Place, RevisionLog, Scanned, Slot};
+use crate::store::Store;
+
+/// What opening a store had to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Bytes that were read.
+    pub read_bytes: u64,
+    /// Segments whose keys' file was damaged and is written anew.
+    pub rebuilt: Vec<SegmentId>,
+}
+
+/// Why a store cannot be opened. Nothing was lost by trying.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A keys' file and the data from which it would be written anew are both damaged: it is not
+    /// known any more which keys there are.
+    #[error(
+        "segment {segment} of the store is damaged twice: its keys' file at byte {keys_at} ({keys}), \
+         and its data at byte {data_at} ({data}); restore the member from its peers"
+    )]
+    Lost {
+        /// The segment.
+        segment: SegmentId,
+        /// Where in its keys' file.
+        keys_at: u64,
+        /// What is wrong there.
+        keys: Defect,
+        /// Where in its data.
+        data_at: u64,
+        /// What is wrong there.
+        data: Defect,
+    },
+    /// The files are intact, but no store can have written them.
+    #[error("segment {segment} of the store is intact, but no store wrote it: {reason}")]
+    Incoherent {
+        /// The segment.
+        segment: SegmentId,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+impl Store {
+    /// Opens the store in a directory, which is created if only its parent exists. Without a
+    /// manifest it is an empty one, whatever files are there; those stay until
+    /// [`retain`](Store::retain). What it changes is durable on return.
+    ///
+    /// # Errors
+    /// If the files are not what the manifest says and cannot be repaired from each other.
+    pub fn open(
+        disk: &mut dyn Disk,
+        dir: &DiskPath,
+        manifest: Option<&Manifest>,
+        options: StoreOptions,
+    ) -> Result<(Store, Opened), OpenError> {
+        let limit = StoreOptions::MAX_SEGMENT_BYTES;
+        assert!(options.segment_bytes <= limit, "a segment has at most {limit} bytes");
+        if let Some(parent) = dir.parent_dir() {
+            disk.create_dir(dir)?;
+            disk.sync_dir(&parent)?;
+        }
+        let (mut files, mut newest) = (BTreeSet::new(), SegmentId::default());
+        for file in disk.list(dir)? {
+            newest = newest.max(SegmentId::of_file(file.name()).unwrap_or_default());
+            files.insert(file);
+        }
+        let named = manifest.iter().flat_map(|manifest| &manifest.segments).map(|info| info.id);
+        let newest = named.fold(newest, SegmentId::max);
+        let place = Place { dir: dir.clone(), options };
+        let mut log = RevisionLog::new(Some(place), newest.next());
+        log.files = files;
+        let mut store = Store::with_log(log);
+        let mut opened = Opened::default();
+        if let Some(manifest) = manifest {
+            let mut loading = Loading { disk, dir, manifest, opened: &mut opened };
+            loading.run(&mut store)?;
+        }
+        disk.sync_dir(dir)?;
+        Ok((store, opened))
+    }
+}
+
+/// A store that is being opened.
+struct Loading<'a> {
+    disk: &'a mut dyn Disk,
+    dir: &'a DiskPath,
+    manifest: &'a Manifest,
+    opened: &'a mut Opened,
+}
+
+impl Loading<'_> {
+    fn run(&mut self, store: &mut Store) -> Result<(), OpenError> {
+        let Manifest { current, compacted, digest, ref segments } = *self.manifest;
+        store.current = current;
+        store.compacted = compacted;
+        store.digest = Fingerprint::from_value(digest);
+        let mut last = None;
+        for info in segments {
+            let info = self.with_intact_keys(*info, &mut store.log)?;
+            let slot = store.log.restore(Segment::restored(info));
+            self.load(slot, &info, &mut store.index, &mut store.log)?;
+            last = Some(info);
+        }
+        if let Some(last) = last {
+            self.cut_off(&last)?;
+            store.log.resume_tail();
+        }
+        Ok(())
+    }
+
+    /// The segment as it is once its keys' file is sound.
+    fn with_intact_keys(
+        &mut self,
+        info: SegmentInfo,
+        log: &mut RevisionLog,
+    ) -> Result<SegmentInfo, OpenError> {
+        match self.check_keys(&info) {
+            Ok(()) => Ok(info),
+            Err((keys_at, keys)) => self.rebuild(info, (keys_at, keys), log),
+        }
+    }
+
+    /// Reads a keys' file, and says where it is not the one that the manifest names.
+    fn check_keys(&mut self, info: &SegmentInfo) -> Result<(), (u64, Defect)> {
+        let mut reader = KeysReader::new(self.dir, info);
+        loop {
+            let at = reader.extent().len;
+            if reader.next_block(self.disk).map_err(|what| (at, what))?.is_empty() {
+                break;
+            }
+        }
+        self.opened.read_bytes += reader.extent().len;
+        // Blocks that were all written one time or another, but not all of them this time.
+        if reader.extent() == info.keys { Ok(()) } else { Err((0, Defect::Foreign)) }
+    }
+
+    /// Enters a segment's records into the index.
+    fn load(
+        &mut self,
+        slot: Slot,
+        info: &SegmentInfo,
+        index: &mut Index,
+        log: &mut RevisionLog,
+    ) -> Result<(), OpenError> {
+        let incoherent = |reason| OpenError::Incoherent { segment: info.id, reason };
+        let mut reader = KeysReader::new(self.dir, info);
+        let mut newest: Option<ChangeRevision> = None;
+        let (mut records, mut end) = (0, 0);
+        loop {
+            // It was intact a moment ago.
+            let block = reader.next_block(self.disk);
+            let block =
+                block.map_err(|_| incoherent("its keys' file changed while it was read"))?;
+            if block.is_empty() {
+                break;
+            }
+            for entry in block {
+                let KeysEntry { record, offset, frame_len, .. } = &entry;
+                let is_newer = match newest {
+                    Some(newest) => newest < record.revision,
+                    None => info.first == record.revision,
+                };
+                if !is_newer {
+                    return Err(incoherent("a change is not newer than the one before"));
+                }
+                newest = Some(record.revision);
+                (records, end) = (records + 1, u64::from(entry.end()));
+                let location = Location::new(slot, *offset, *frame_len);
+                index
+                    .load(record, location, self.manifest.compacted, |dead| log.note_dead(dead))
+                    .map_err(incoherent)?;
+            }
+        }
+        self.opened.read_bytes += info.keys.len;
+        if newest != Some(info.last) || records != info.records || end != info.data.len {
+            return Err(incoherent("its records are not those that the manifest names"));
+        }
+        Ok(())
+    }
+
+    /// Cuts off what was written to the last segment after the checkpoint.
+    fn cut_off(&mut self, last: &SegmentInfo) -> Result<(), OpenError> {
+        let data = (last.id.data_file(self.dir), last.data.len);
+        let keys = (last.id.keys_file(self.dir), last.keys.len);
+        for (file, len) in [data, keys] {
+            // A file that is missing or too short is damaged, which shows when it is read.
+            if self.disk.len(&file).is_ok_and(|found| found > len) {
+                self.disk.set_len(&file, len)?;
+                self.disk.sync(&file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a keys' file anew from the data.
+    fn rebuild(
+        &mut self,
+        mut info: SegmentInfo,
+        (keys_at, keys): (u64, Defect),
+        log: &mut RevisionLog,
+    ) -> Result<SegmentInfo, OpenError> {
+        let (data, segment) = (info.data, info.id);
+        info.keys = Extent::default();
+        let (mut writer, mut bytes) = (KeysWriter::default(), Vec::new());
+        let mut scan = DataScan::new(self.dir, &info);
+        loop {
+            match scan.next(self.disk) {
+                Ok(Some(Scanned { record, offset, body_crc })) => {
+                    writer.add(&record, (offset, body_crc), &mut info, &mut bytes);
+                }
+                Ok(None) => break,
+                Err((data_at, data)) => {
+                    return Err(OpenError::Lost { segment, keys_at, keys, data_at, data });
+                }
+            }
+        }
+        self.opened.read_bytes += scan.extent().len;
+        if scan.extent() != data {
+            let (data_at, data) = (0, Defect::Foreign);
+            return Err(OpenError::Lost { segment, keys_at, keys, data_at, data });
+        }
+        writer.flush(&mut info, &mut bytes);
+        let file = segment.keys_file(self.dir);
+        match self.disk.remove(&file) {
+            Ok(()) | Err(DiskError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.disk.create(&file)?;
+        log.files.insert(file.clone());
+        self.disk.write(&file, 0, &bytes)?;
+        self.disk.sync(&file)?;
+        self.opened.rebuilt.push(segment);
+        Ok(info)
+    }
+}

@@ -1,0 +1,276 @@
+//! Damage: found before it is read, and repaired from peers.
+//!
+//! Owns that a repaired record is the one that was written, byte for byte: what a peer sends is
+//! taken only if it has the length and the checksum that the keys' file says. Records are the same
+//! at every member; where they lie is not. Never asks a peer itself.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use quorate_wal::disk::{Disk, DiskOp};
+
+use crate::revision::ChangeRevision;
+use crate::revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
+use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter};
+use crate::revision_log::record::{FrameHeader, HEADER_BYTES};
+use crate::revision_log::segment::{Extent, Segment, SegmentId};
+use crate::revision_log::{DataScan, Scanned, Slot};
+use crate::store::{Reader, Store};
+
+/// Why a repair was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// The store has no such record any more: there is nothing to repair.
+    #[error("the store has no such record any more: there is nothing to repair")]
+    Gone,
+    /// The record is not the one that was damaged.
+    #[error("the record is not the one that was damaged; ask another peer")]
+    Different,
+    /// The keys' file does not say what the record was.
+    #[error("the keys' file is damaged as well; it has to be repaired first")]
+    Unknown,
+    /// The data is damaged where the keys' file would be written anew from it.
+    #[error("the data is damaged at byte {at} as well ({what}); restore the member from its peers")]
+    Lost {
+        /// Where in the data.
+        at: u64,
+        /// What is wrong there.
+        what: Defect,
+    },
+}
+
+impl Reader<'_> {
+    /// The record of a change as bytes, for a peer whose copy is damaged: see [`Store::repair`].
+    /// `None` if the store does not have it (any more).
+    ///
+    /// # Errors
+    /// If it is damaged here as well.
+    pub fn record_at(&self, change: &ChangeId) -> Result<Option<Bytes>, Damage> {
+        let Some(location) = self.store.index.location_of(&change.key, change.revision) else {
+            return Ok(None);
+        };
+        let record = self.store.log.get(location, self.disk)?;
+        let mut body = Vec::new();
+        record.encode_body(&mut body);
+        Ok(Some(Bytes::from(body)))
+    }
+}
+
+impl Store {
+    /// Writes a damaged record anew, as a peer [has it](Reader::record_at), in its place. What it
+    /// queues goes out with [`take_ops`](Store::take_ops); once that was carried out, the record
+    /// can be read again.
+    ///
+    /// # Errors
+    /// If it is not the record that was there. Nothing was changed then.
+    pub fn repair(
+        &mut self,
+        damage: &Damage,
+        record: &[u8],
+        disk: &dyn Disk,
+    ) -> Result<(), RepairError> {
+        let DamagedPart::Record { offset, .. } = damage.part else {
+            return self.repair_keys(damage.segment, disk);
+        };
+        let slot = self.log.slot_of(damage.segment).ok_or(RepairError::Gone)?;
+        let segment = self.log.segment(slot);
+        let entry = self.log.keys_entry(segment, offset, disk).ok_or(RepairError::Unknown)?;
+        let is_same =
+            record.len() == entry.body_len() as usize && crc32c::crc32c(record) == entry.body_crc;
+        if !is_same {
+            return Err(RepairError::Different);
+        }
+        let header = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
+        let mut frame = Vec::with_capacity(HEADER_BYTES + record.len());
+        frame.extend_from_slice(&header.encode(segment.info.first, offset));
+        frame.extend_from_slice(record);
+        let dir = &self.log.place.as_ref().expect("what is on a disk has a place").dir;
+        let file = damage.segment.data_file(dir);
+        let data = Bytes::from(frame);
+        let write = DiskOp::Write { file: file.clone(), offset: u64::from(offset), data };
+        self.log.enqueue([write, DiskOp::Sync { file }]);
+        self.resume_work();
+        Ok(())
+    }
+
+    /// A record is damaged that no peer has any more, since no read can see it: its segment is
+    /// written anew without it once it lies behind a compaction. False if the record is one that
+    /// can be read.
+    pub fn give_up(&mut self, damage: &Damage) -> bool {
+        let Some(slot) = self.log.slot_of(damage.segment) else { return true };
+        let DamagedPart::Record { offset, change: Some(change) } = &damage.part else {
+            return false;
+        };
+        let location = self.index.location_of(&change.key, change.revision);
+        if location.is_some_and(|at| (at.slot(), at.offset()) == (slot, *offset)) {
+            return false;
+        }
+        self.log.segment_mut(slot).must_rewrite = true;
+        self.resume_work();
+        true
+    }
+
+    /// Writes a segment's keys' file anew from its data, all of it at once.
+    fn repair_keys(&mut self, id: SegmentId, disk: &dyn Disk) -> Result<(), RepairError> {
+        let slot = self.log.slot_of(id).ok_or(RepairError::Gone)?;
+        let segment = self.log.segment(slot);
+        if slot == self.log.tail_slot() || segment.written != segment.end {
+            // It is being written. A damaged part of it shows again when the tail has ended.
+            self.log.end_tail();
+            return Ok(());
+        }
+        let dir = self.log.place.as_ref().expect("what is on a disk has a place").dir.clone();
+        let mut info = segment.info;
+        info.keys = Extent::default();
+        let (mut writer, mut keys) = (KeysWriter::default(), Vec::new());
+        let mut scan = DataScan::new(&dir, &info);
+        while let Some(Scanned { record, offset, body_crc }) =
+            scan.next(disk).map_err(|(at, what)| RepairError::Lost { at, what })?
+        {
+            writer.add(&record, (offset, body_crc), &mut info, &mut keys);
+        }
+        if scan.extent() != info.data {
+            return Err(RepairError::Lost { at: 0, what: Defect::Foreign });
+        }
+        writer.flush(&mut info, &mut keys);
+        self.log.segment_mut(slot).info = info;
+        let file = id.keys_file(&dir);
+        let mut operations = Vec::new();
+        if disk.len(&file).is_err() {
+            operations.push(DiskOp::Create { file: file.clone() });
+            self.log.files.insert(file.clone());
+        }
+        operations.extend([
+            DiskOp::SetLen { file: file.clone(), len: 0 },
+            DiskOp::Write { file: file.clone(), offset: 0, data: Bytes::from(keys) },
+            DiskOp::Sync { file },
+        ]);
+        self.log.enqueue(operations);
+        self.resume_work();
+        Ok(())
+    }
+}
+
+/// Reads all that a store has on its disk, again and again, a little at a time.
+#[derive(Clone, Debug, Default)]
+pub struct Scrubber {
+    /// All changes up to this one were looked at in this round.
+    done: Option<ChangeRevision>,
+    at: Option<Place>,
+    rounds: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    segment: SegmentId,
+    reader: KeysReader,
+    entries: VecDeque<KeysEntry>,
+    piece: (u32, Bytes),
+}
+
+impl Scrubber {
+    /// How often it has come to the end.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.rounds
+    }
+
+    /// Reads some `budget` bytes more, from where the last step ended; at the end it begins anew.
+    /// Answers with what is damaged there.
+    pub fn step(&mut self, store: &Store, disk: &dyn Disk, budget: usize) -> Vec<Damage> {
+        let mut found = Vec::new();
+        let mut left = budget as u64;
+        while left > 0 {
+            let Some(slot) = self.slot(store) else {
+                (self.done, self.at) = (None, None);
+                self.rounds += 1;
+                break;
+            };
+            let segment = store.log.segment(slot);
+            let at = self.at.as_mut().expect("it is at a segment");
+            let Some(entry) = at.entries.pop_front() else {
+                let block = at.reader.next_block(disk);
+                left = left.saturating_sub(1 << 14);
+                match block {
+                    Ok(block) if !block.is_empty() => at.entries = block.into(),
+                    Ok(_) if at.reader.extent() == segment.info.keys => self.pass(segment),
+                    // The file was written anew, or is damaged in a way that its blocks are not.
+                    Ok(_) => {
+                        found.push(Damage::of_keys(segment.info.id, Defect::Foreign));
+                        self.pass(segment);
+                    }
+                    Err(what) => {
+                        found.push(Damage::of_keys(segment.info.id, what));
+                        self.pass(segment);
+                    }
+                }
+                continue;
+            };
+            left = left.saturating_sub(u64::from(entry.frame_len));
+            if let Err(what) = check(store, segment, &entry, &mut at.piece, disk) {
+                found.push(damage_of(segment, &entry, what));
+            }
+            self.done = Some(entry.record.revision);
+        }
+        found
+    }
+
+    fn pass(&mut self, segment: &Segment) {
+        self.done = Some(segment.info.last);
+        self.at = None;
+    }
+
+    /// The segment to look at, `None` at the end. Segments that are still being written are passed
+    /// over: what is in memory needs no look.
+    fn slot(&mut self, store: &Store) -> Option<Slot> {
+        if let Some(at) = &self.at {
+            if let Some(slot) = store.log.slot_of(at.segment) {
+                return Some(slot);
+            }
+            // It was merged; what follows lies in another one.
+            self.at = None;
+        }
+        let place = store.log.place.as_ref()?;
+        let is_next = |slot: &&Slot| {
+            let segment = store.log.segment(**slot);
+            let is_written = segment.written == segment.end && !store.log.is_busy();
+            let is_tail = **slot == store.log.tail_slot();
+            let is_whole = is_written && (!is_tail || store.log.is_flushed());
+            let is_behind = self.done.is_none_or(|done| segment.info.last > done);
+            segment.info.records > 0 && is_whole && is_behind
+        };
+        let slot = *store.log.order.iter().find(is_next)?;
+        let info = &store.log.segment(slot).info;
+        let reader = KeysReader::new(&place.dir, info);
+        let (entries, piece) = (VecDeque::new(), (0, Bytes::new()));
+        self.at = Some(Place { segment: info.id, reader, entries, piece });
+        Some(slot)
+    }
+}
+
+fn check(
+    store: &Store,
+    segment: &Segment,
+    entry: &KeysEntry,
+    piece: &mut (u32, Bytes),
+    disk: &dyn Disk,
+) -> Result<(), Defect> {
+    let frame = store.log.frame_bytes(segment, entry, piece, disk)?;
+    let header = FrameHeader::decode(&frame, segment.info.first, entry.offset);
+    let expected = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
+    if header.ok_or(Defect::Header)? != expected {
+        Err(Defect::Foreign)
+    } else if crc32c::crc32c(&frame[HEADER_BYTES..]) != entry.body_crc {
+        Err(Defect::Body)
+    } else {
+        Ok(())
+    }
+}
+
+fn damage_of(segment: &Segment, entry: &KeysEntry, what: Defect) -> Damage {
+    let (key, revision) = (entry.record.kv.key.clone(), entry.record.revision.main);
+    let change = Some(ChangeId { key, revision });
+    let part = DamagedPart::Record { offset: entry.offset, change };
+    Damage { segment: segment.info.id, part, what }
+}

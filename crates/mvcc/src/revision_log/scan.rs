@@ -1,0 +1,92 @@
+//! A segment's data read from its beginning, by nothing but its own bytes.
+
+use bytes::Bytes;
+use quorate_wal::disk::{Disk, DiskPath};
+
+use super::damage::Defect;
+use super::record::{FrameHeader, HEADER_BYTES, Record};
+use super::segment::{Extent, SegmentInfo};
+use crate::revision::ChangeRevision;
+
+/// How much is read at once, in bytes.
+const READ_BYTES: usize = 256 << 10;
+
+/// A record as the data has it.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub(crate) record: Record,
+    /// Where in the data its frame begins.
+    pub(crate) offset: u32,
+    /// CRC-32C of its body.
+    pub(crate) body_crc: u32,
+}
+
+/// A walk over the records of a segment's data.
+#[derive(Debug)]
+pub(crate) struct DataScan {
+    file: DiskPath,
+    first: ChangeRevision,
+    /// How much of the file counts.
+    len: u64,
+    scanned: Extent,
+    /// What was read and not decoded yet.
+    buffer: Bytes,
+}
+
+impl DataScan {
+    pub(crate) fn new(dir: &DiskPath, info: &SegmentInfo) -> DataScan {
+        DataScan::of_file(&info.id.data_file(dir), info.first, info.data.len)
+    }
+
+    /// A walk over a file with the data of a segment that begins with a change.
+    pub(crate) fn of_file(file: &DiskPath, first: ChangeRevision, len: u64) -> DataScan {
+        let (scanned, buffer) = (Extent::default(), Bytes::new());
+        DataScan { file: file.clone(), first, len, scanned, buffer }
+    }
+
+    /// What was read so far.
+    pub(crate) fn extent(&self) -> Extent {
+        self.scanned
+    }
+
+    /// The next record, and none at the end.
+    ///
+    /// # Errors
+    /// Where the data is damaged, and how. There is no going on from there.
+    pub(crate) fn next(&mut self, disk: &dyn Disk) -> Result<Option<Scanned>, (u64, Defect)> {
+        let at = self.scanned.len;
+        if at == self.len {
+            return Ok(None);
+        }
+        self.decode(disk).map(Some).map_err(|what| (at, what))
+    }
+
+    fn decode(&mut self, disk: &dyn Disk) -> Result<Scanned, Defect> {
+        let offset = self.scanned.len as u32;
+        self.fill(HEADER_BYTES, disk)?;
+        let header = FrameHeader::decode(&self.buffer, self.first, offset).ok_or(Defect::Header)?;
+        let frame_len = usize::try_from(header.frame_len()).map_err(|_| Defect::Header)?;
+        self.fill(frame_len, disk)?;
+        let frame = self.buffer.split_to(frame_len);
+        let body = frame.slice(HEADER_BYTES..);
+        if crc32c::crc32c(&body) != header.body_crc {
+            return Err(Defect::Body);
+        }
+        let record = Record::decode_body(&body).ok_or(Defect::Undecodable)?;
+        self.scanned.append(&frame);
+        Ok(Scanned { record, offset, body_crc: header.body_crc })
+    }
+
+    fn fill(&mut self, wanted: usize, disk: &dyn Disk) -> Result<(), Defect> {
+        if self.buffer.len() >= wanted {
+            return Ok(());
+        }
+        let left = self.len - self.scanned.len;
+        if wanted as u64 > left {
+            return Err(Defect::Missing);
+        }
+        let len = wanted.max(READ_BYTES).min(left as usize);
+        self.buffer = disk.read(&self.file, self.scanned.len, len).map_err(Defect::from)?;
+        if self.buffer.len() < wanted { Err(Defect::Missing) } else { Ok(()) }
+    }
+}

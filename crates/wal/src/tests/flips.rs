@@ -1,0 +1,138 @@
+//! Every single bit of a log of several segments, with a snapshot, flipped in turn.
+
+use quorate_proto::walpb;
+
+use super::*;
+use crate::{Contents, SnapshotId};
+
+const LAST: u64 = 14;
+const SNAPSHOT: SnapshotId = SnapshotId { term: 1, index: 6 };
+
+/// Fourteen entries of two terms, some replaced, in three segments or more; a snapshot of the
+/// sixth is noted in the second.
+fn written() -> MemDisk {
+    let (mut disk, mut wal) = created(WalOptions { segment_bytes: 1024 });
+    for index in 1..=LAST {
+        let term = if index > 9 { 2 } else { 1 };
+        if index == 8 {
+            wal.append_snapshot(&walpb::Snapshot { index: 6, term: 1, conf_state: None });
+        }
+        if index == 10 {
+            // Another leader's entries take the place of two.
+            let old = [entry(10, 1, "old"), entry(11, 1, "old")];
+            save(&mut disk, &mut wal, None, &old);
+        }
+        let new = entry(index, term, vec![index as u8; 70 + 20 * (index as usize % 3)]);
+        save(&mut disk, &mut wal, Some(state(term, term, index - 1)), &[new]);
+    }
+    assert!(segments(&disk).len() >= 3, "{:?}", segments(&disk));
+    disk
+}
+
+/// What became of flips.
+#[derive(Debug, Default)]
+struct Outcomes {
+    refused: u32,
+    doubtful: u32,
+    harmless: u32,
+    cut_off: u32,
+}
+
+/// Opens from a snapshot and judges: nothing that was acknowledged may be missed unnoticed.
+fn judge(
+    contents: Contents,
+    disk: &mut MemDisk,
+    start: SnapshotId,
+    whole: &Recovered,
+    outcomes: &mut Outcomes,
+) {
+    let is_damaged = !contents.damage().is_empty();
+    let outlook = contents.outlook(start).expect("it continues that");
+    if outlook.loses {
+        let refused = Wal::read(disk, &dir()).expect("as before").open(disk, start, SMALL);
+        assert!(matches!(refused, Err(WalError::Damaged { doubtful_up_to: LAST, .. })));
+        let recovered = contents.open_damaged(disk, start, SMALL).expect("a healthy disk");
+        let kept = recovered.entries.len();
+        assert_eq!(recovered.doubtful_up_to, LAST);
+        let HardState { term, vote, commit } = recovered.hard_state;
+        assert_eq!((term, vote), (2, 2), "the last vote is known all the same");
+        // What is committed is right; behind it there may be entries that were replaced.
+        let committed = (commit.max(start.index) - start.index) as usize;
+        assert!(committed <= kept, "{commit}");
+        assert_eq!(recovered.entries[..committed], whole.entries[..committed]);
+        for (entry, index) in recovered.entries.iter().zip(start.index + 1..) {
+            let is_current = whole.entries[(index - start.index - 1) as usize] == *entry;
+            let was_replaced = entry.data.as_deref() == Some(b"old");
+            assert!(entry.index == index && (is_current || was_replaced), "{entry:?}");
+        }
+        outcomes.doubtful += 1;
+        return;
+    }
+    let recovered = contents.open(disk, start, SMALL).expect("nothing is lost");
+    assert!(
+        recovered.entries == whole.entries,
+        "{} of {} entries, {:?}, {:?}",
+        recovered.entries.len(),
+        whole.entries.len(),
+        recovered.repaired,
+        recovered.damage
+    );
+    assert_eq!(recovered.hard_state, whole.hard_state);
+    assert_eq!(recovered.doubtful_up_to, 0);
+    assert!(is_damaged || recovered.repaired.is_some(), "it was noticed");
+    outcomes.harmless += u32::from(is_damaged);
+    outcomes.cut_off += u32::from(!is_damaged);
+}
+
+#[test]
+fn every_flipped_bit_is_refused_or_repaired_or_harmless() {
+    let whole = written();
+    let files = segments(&whole);
+    let [all, behind] = [SnapshotId::BEGINNING, SNAPSHOT].map(|start| {
+        let contents = Wal::read(&whole, &dir()).expect("a whole log");
+        contents.open(&mut whole.clone(), start, SMALL).expect("a whole log")
+    });
+    let (mut from_beginning, mut from_snapshot) = (Outcomes::default(), Outcomes::default());
+    let (mut bits, mut in_last_seal) = (0, 0);
+    for (place, file) in files.iter().enumerate() {
+        let image = content(&whole, file);
+        let end = whole.data_end(file).expect("a segment") as usize;
+        for bit in 0..image.len() * 8 {
+            let mut disk = whole.clone();
+            let byte = bit / 8;
+            overwrite(&mut disk, file, byte, &[image[byte] ^ 1 << (bit % 8)]);
+            bits += 1;
+            let last = place + 1 == files.len();
+            match Wal::read(&disk, &dir()) {
+                Err(WalError::Corrupt { .. }) => {
+                    // Only the last seal has nothing behind it that vouches. Behind that, in the
+                    // sector where the log ends, something may have begun that was durable.
+                    let in_sector = byte < end.next_multiple_of(512);
+                    assert!(last && byte >= end - 80 && in_sector, "{file}: {byte}");
+                    in_last_seal += u32::from(byte < end);
+                    from_beginning.refused += 1;
+                    from_snapshot.refused += 1;
+                }
+                Err(error) => panic!("{file}: {byte}: {error}"),
+                Ok(contents) => {
+                    let start = SnapshotId::BEGINNING;
+                    judge(contents, &mut disk.clone(), start, &all, &mut from_beginning);
+                    let contents = Wal::read(&disk, &dir()).expect("as before");
+                    if contents.continues(SNAPSHOT) {
+                        judge(contents, &mut disk, SNAPSHOT, &behind, &mut from_snapshot);
+                    } else {
+                        assert!(!contents.damage().is_empty());
+                        from_snapshot.doubtful += 1;
+                    }
+                }
+            }
+        }
+    }
+    for outcomes in [&from_beginning, &from_snapshot] {
+        let Outcomes { refused, doubtful, harmless, cut_off } = *outcomes;
+        assert_eq!(refused + doubtful + harmless + cut_off, bits);
+        assert!(doubtful > 1000 && harmless > 100 && cut_off > 20, "{outcomes:?}");
+    }
+    assert_eq!(in_last_seal, 75 * 8, "all of the last seal but its padding");
+    assert!(from_snapshot.harmless > from_beginning.harmless, "what the snapshot covers");
+}

@@ -96,10 +96,14 @@ fn to_options(args: &ServeArgs) -> Options {
 fn announce(about: &About, options: &Options, output: &Output) {
     let recovery = &about.recovery;
     if let Some(tail) = &recovery.torn_tail {
-        output.message(format_args!("the log ended in a half-written batch, cut off: {tail:?}"));
+        output.message(format_args!(
+            "warning: {} ended in {} half-written bytes at offset {}, which a loss of power leaves; \
+             they are cut off",
+            tail.segment, tail.bytes, tail.offset
+        ));
     }
     for damaged in &recovery.damaged_snapshots {
-        output.message(format_args!("a snapshot is damaged, passed over: {damaged:?}"));
+        output.message(format_args!("warning: {damaged}"));
     }
     let urls = |urls: &[Url]| urls.iter().map(Url::to_string).collect::<Vec<_>>();
     let (clients, peers) = (urls(&about.client_urls), urls(&about.peer_urls));

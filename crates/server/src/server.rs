@@ -28,6 +28,9 @@ use crate::transport::Listener;
 /// What a message of a client may be larger than the request that it holds. As in etcd, so that a
 /// request which is a little too large is refused with etcd's text.
 const MESSAGE_OVERHEAD: usize = 512 * 1024;
+/// How much a peer may send ahead of what was looked at, in bytes: a full append, so that a message
+/// does not take a round trip for each 64 KiB.
+const PEER_WINDOW: u32 = 4 << 20;
 /// How long stopping may take: for what was begun to be answered, and the disk to finish.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -295,7 +298,10 @@ fn serve_peers(
     // A snapshot is one message.
     let peer = PeerServer::new(service).max_decoding_message_size(usize::MAX);
     let serve = |listener: Listener| {
-        let router = Transport::builder().add_service(peer.clone());
+        let router = Transport::builder()
+            .initial_stream_window_size(PEER_WINDOW)
+            .initial_connection_window_size(PEER_WINDOW)
+            .add_service(peer.clone());
         tokio::spawn(listener.serve(router, stop.clone()))
     };
     listeners.into_iter().map(serve).collect()

@@ -102,6 +102,12 @@ fn announce(about: &About, options: &Options, output: &Output) {
             tail.segment, tail.bytes, tail.offset
         ));
     }
+    for damage in &recovery.log_damage {
+        output.message(format_args!(
+            "warning: {damage}; the member gets what is lost from the others, and takes no part \
+             in elections until then"
+        ));
+    }
     for damaged in &recovery.damaged_snapshots {
         output.message(format_args!("warning: {damaged}"));
     }

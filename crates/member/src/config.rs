@@ -63,6 +63,13 @@ pub struct Config {
     pub snapshot_keep: u64,
     /// A snapshot of which nothing was heard after so many nanoseconds is taken for lost.
     pub snapshot_retry_ns: u64,
+    /// The store's files and cache.
+    pub store: quorate_mvcc::StoreOptions,
+    /// How much of its store a member looks at, or moves, at each [`crate::Timer::Upkeep`], in
+    /// bytes.
+    pub upkeep_bytes: usize,
+    /// How much of a snapshot is asked for at once, in bytes; not 0.
+    pub chunk_bytes: u32,
     /// The log's files.
     pub wal: quorate_wal::WalOptions,
     /// A request that was not answered after this many nanoseconds is answered with a time-out.
@@ -97,6 +104,9 @@ impl Config {
             snapshot_every: 10_000,
             snapshot_keep: 5_000,
             snapshot_retry_ns: 30_000_000_000,
+            store: quorate_mvcc::StoreOptions::default(),
+            upkeep_bytes: 1 << 20,
+            chunk_bytes: 1 << 20,
             wal: quorate_wal::WalOptions::default(),
             request_timeout_ns: 7_000_000_000,
             read_retry_ns: 500_000_000,

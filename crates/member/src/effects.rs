@@ -1,35 +1,24 @@
-//! What consensus asks for, carried out: writes, messages, and entries applied to the store.
+//! What consensus asks for, carried out: writes, messages, timers.
 
 use bytes::Bytes;
-use quorate_mvcc::Error;
 use quorate_raft::{
     Body, DropReason, Effect, EntryRange, Event, HardState, IoId, List, LogIndex, MembershipChange,
-    Message, NodeId, TimerKind,
+    Message, TimerKind,
 };
 
-use crate::codec;
 use crate::journal::{Entry, EntryKind};
 use crate::member::{Member, Output, PeerMessage, Timer};
 use crate::membership;
 use crate::proposals::RequestId;
-use crate::request::{Request, ResponseBody};
 
 impl Member {
-    /// One event through consensus. `payloads` are those of the entries that it brings, or of its
-    /// snapshot.
+    /// One event through consensus. `payloads` are those of the entries that it brings.
     pub(crate) fn step(&mut self, event: Event, payloads: &[Bytes]) {
         let first = match &event {
             Event::Message(message) => match &message.body {
                 Body::Append { previous_index, entries, .. } => {
                     assert_eq!(entries.len(), payloads.len(), "each entry comes with its payload");
                     previous_index.next()
-                }
-                Body::Snapshot(snapshot) => {
-                    // What cannot be restored is not taken: the leader sends it again.
-                    if !self.receive_snapshot(snapshot, payloads) {
-                        return;
-                    }
-                    LogIndex::ZERO
                 }
                 _ => LogIndex::ZERO,
             },
@@ -40,7 +29,6 @@ impl Member {
         };
         self.raft.handle(event);
         self.carry_out_effects(first, payloads);
-        self.forget_arrived();
     }
 
     /// Hands a write to consensus, as the leader. Says why if it is not taken.
@@ -79,8 +67,8 @@ impl Member {
                     self.write_entries(id, hard_state, range, first, payloads);
                 }
                 Effect::Send { message, after } => self.send(message, after),
-                Effect::Commit(range) => self.apply(range),
-                Effect::Restore(snapshot) => self.restore(&snapshot),
+                Effect::Commit(range) => self.agreed.entries(range),
+                Effect::Restore(snapshot) => self.agreed.snapshot(*snapshot),
                 Effect::ReadReady { id, index } => self.reads.confirm(id, index),
                 Effect::ReadDropped { id } => self.reads.dropped(id),
                 Effect::ProposalDropped(reason) => self.dropped = Some(reason),
@@ -135,58 +123,5 @@ impl Member {
 
     fn set_timer(&mut self, timer: Timer) {
         self.outputs.push_back(Output::SetTimer(timer));
-    }
-
-    fn apply(&mut self, range: EntryRange) {
-        assert_eq!(range.first, self.applied.next(), "entries are applied in order, each once");
-        for index in range.first.0..=range.last.0 {
-            self.applied = LogIndex(index);
-            let entry = self.journal.get(self.applied).expect("a committed entry is in the log");
-            if entry.kind == EntryKind::Change {
-                let waiting = membership::waiting(&entry.payload);
-                self.answer_change(waiting);
-                continue;
-            }
-            if entry.payload.is_empty() {
-                continue;
-            }
-            let (requester, id, request) = codec::decode(&entry.payload).unwrap_or_else(|error| {
-                panic!("committed entry {index} cannot be decoded: {error}")
-            });
-            let result = self.apply_request(&request);
-            if requester == self.config.id
-                && let Some(token) = self.proposals.take(id)
-            {
-                self.reply_from_store(token, result);
-            }
-        }
-    }
-
-    /// The change at the entry that was applied last is in force, and committed.
-    fn answer_change(&mut self, waiting: Option<(NodeId, RequestId)>) {
-        let Some((_, id)) = waiting.filter(|(member, _)| *member == self.config.id) else {
-            return;
-        };
-        if let Some(token) = self.proposals.take(id) {
-            let (_, configuration) = self.raft.membership().at(self.applied);
-            let (revision, configuration) = (self.store.revision(), configuration.clone());
-            let body = ResponseBody::Members { revision, configuration };
-            self.reply_from_store(token, Ok(body));
-        }
-    }
-
-    /// Every member applies every entry alike: what is refused here is refused everywhere.
-    fn apply_request(&mut self, request: &Request) -> Result<ResponseBody, Error> {
-        match request {
-            Request::Put(put) => self.store.put(put).map(ResponseBody::Put),
-            Request::DeleteRange(delete) => {
-                self.store.delete_range(delete).map(ResponseBody::DeleteRange)
-            }
-            Request::Txn(txn) => self.store.txn(txn).map(ResponseBody::Txn),
-            Request::Compact(compact) => self.store.compact(compact).map(ResponseBody::Compact),
-            Request::Range(_) | Request::ChangeMembers(_) | Request::TransferLeadership(_) => {
-                unreachable!("it does not go through the store's log")
-            }
-        }
     }
 }

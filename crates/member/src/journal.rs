@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use quorate_mvcc::{Manifest, Store};
 use quorate_proto::{raftpb, walpb};
 use quorate_raft::{HardState, IoId, LogIndex, Snapshot, Term};
 use quorate_wal::disk::{DiskOp, DiskPath};
@@ -37,11 +38,21 @@ pub enum EntryKind {
     Change,
 }
 
-/// A snapshot, and the state that it stands for.
+/// A snapshot, and where the store has the state that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) snapshot: Snapshot,
-    pub(crate) data: Bytes,
+    pub(crate) manifest: Manifest,
+}
+
+/// A batch on the disk.
+#[derive(Debug)]
+struct Submitted {
+    batch: BatchId,
+    /// The last write in it.
+    last: Option<IoId>,
+    /// It has operations of the store.
+    of_store: bool,
 }
 
 #[derive(Debug)]
@@ -62,7 +73,7 @@ pub(crate) struct Journal {
     /// The last write handed to the log file and not to the disk yet.
     unsubmitted: Option<IoId>,
     /// The batch on the disk, and the last write in it.
-    submitted: Option<(BatchId, Option<IoId>)>,
+    submitted: Option<Submitted>,
     batches: u64,
     /// The first entry that changed since an observer last asked.
     changed_from: Option<LogIndex>,
@@ -70,13 +81,13 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new(
+        files: VecDeque<SnapshotId>,
         base: SnapshotId,
         entries: VecDeque<Entry>,
         wal: Wal,
         snapshots: DiskPath,
     ) -> Journal {
         let changed_from = (!entries.is_empty()).then_some(LogIndex(base.index + 1));
-        let files = Some(base).filter(|base| base.index > 0).into_iter().collect();
         Journal {
             base: LogIndex(base.index),
             entries,
@@ -159,7 +170,7 @@ impl Journal {
         let metadata = membership::to_metadata(&state.snapshot);
         let (index, term) = (metadata.index, metadata.term);
         let record = walpb::Snapshot { index, term, conf_state: Some(metadata.conf_state.clone()) };
-        let snapshot = raftpb::Snapshot { data: Some(state.data.clone()), metadata };
+        let snapshot = raftpb::Snapshot { data: Some(state.manifest.encode()), metadata };
         self.before_log.extend(snap::write_ops(&self.snapshots, &snapshot));
         self.wal.append_snapshot(&record);
         // A snapshot is of what is committed. etcd passes over those that the commit index of the
@@ -193,27 +204,44 @@ impl Journal {
         }
     }
 
-    /// What to give the disk now: nothing while a batch is under way.
-    pub(crate) fn submit(&mut self) -> Option<(BatchId, Vec<DiskOp>)> {
+    /// What is done before the next writes to the log are.
+    pub(crate) fn before_log(&mut self, operations: Vec<DiskOp>) {
+        self.before_log.extend(operations);
+    }
+
+    /// What of the log is in doubt was made up for.
+    pub(crate) fn caught_up(&mut self) {
+        if self.wal.doubtful_up_to() > 0 {
+            self.wal.caught_up();
+        }
+    }
+
+    /// What to give the disk now: nothing while a batch is under way. What the store has to write
+    /// comes first, since snapshots name it.
+    pub(crate) fn submit(&mut self, store: &mut Store) -> Option<(BatchId, Vec<DiskOp>)> {
         let idle = self.before_log.is_empty() && self.after_log.is_empty();
-        if self.submitted.is_some() || (idle && !self.wal.has_pending()) {
+        if self.submitted.is_some() || (idle && !self.wal.has_pending() && !store.has_ops()) {
             return None;
         }
         self.batches += 1;
         let batch = BatchId(self.batches);
-        self.submitted = Some((batch, self.unsubmitted.take()));
-        let mut operations = std::mem::take(&mut self.before_log);
+        let mut operations = store.take_ops();
+        let of_store = !operations.is_empty();
+        self.submitted = Some(Submitted { batch, last: self.unsubmitted.take(), of_store });
+        operations.append(&mut self.before_log);
         operations.extend(self.wal.take_ops());
         operations.append(&mut self.after_log);
         Some((batch, operations))
     }
 
     /// The batch on the disk is durable, and with it all writes up to the one returned.
-    pub(crate) fn completed(&mut self, batch: BatchId) -> Option<IoId> {
-        let (submitted, last) =
-            self.submitted.take().expect("a batch completes after it was submitted");
-        assert_eq!(submitted, batch, "batches complete in order");
-        last
+    pub(crate) fn completed(&mut self, batch: BatchId, store: &mut Store) -> Option<IoId> {
+        let submitted = self.submitted.take().expect("a batch completes after it was submitted");
+        assert_eq!(submitted.batch, batch, "batches complete in order");
+        if submitted.of_store {
+            store.ops_done();
+        }
+        submitted.last
     }
 
     /// The name of the batch that is handed out next.

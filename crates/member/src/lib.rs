@@ -8,6 +8,7 @@
 //! It never reads a clock (the time is an argument), draws a random number, starts a thread or
 //! touches a file except through the [`Disk`](quorate_wal::disk::Disk) that it is started from.
 
+mod agreed;
 mod codec;
 mod config;
 mod effects;
@@ -21,15 +22,19 @@ mod reads;
 mod recovery;
 mod request;
 mod snapshots;
+mod store_messages;
 mod transfers;
+mod upkeep;
 
 pub use config::{Config, Time};
 pub use forwards::Ticket;
 pub use journal::{Entry, EntryKind};
-pub use member::{BatchId, Input, Member, Output, PeerMessage, Timer};
+pub use member::{BatchId, HaltReason, Input, Member, Output, PeerMessage, Timer};
 pub use membership::ChangeDecodeError;
 pub use recovery::{Recovery, RecoveryError};
 pub use request::{Error, Request, RequestToken, Response, ResponseBody};
+pub use store_messages::StoreMessage;
+pub use upkeep::Health;
 
 #[cfg(test)]
 mod tests;

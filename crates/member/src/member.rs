@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use quorate_mvcc::Store;
+use quorate_mvcc::{Damage, Failure, Store};
 use quorate_raft::{
     DropReason, Event, IoId, LogIndex, Message, NodeId, ProtocolView, Raft, Role, Term, TimerKind,
 };
-use quorate_wal::disk::{DiskError, DiskOp};
+use quorate_wal::disk::{Disk, DiskError, DiskOp};
 
+use crate::agreed::Agreed;
 use crate::codec;
 use crate::config::{Config, Elapsed, Time};
 use crate::forwards::{Forwards, Ticket};
@@ -18,7 +19,9 @@ use crate::proposals::{Proposals, RequestId};
 use crate::reads::{Read, Reads};
 use crate::request::{Error, Request, RequestToken, Response, ResponseBody};
 use crate::snapshots::Snapshots;
+use crate::store_messages::StoreMessage;
 use crate::transfers::Transfers;
+use crate::upkeep::Upkeep;
 
 /// Names a batch of disk operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,9 +72,9 @@ pub enum Output {
         /// What to do. Once the last one is done, all of it is durable.
         operations: Vec<DiskOp>,
     },
-    /// The disk failed: what it holds is no longer known, and this member does nothing more.
-    /// Stop it; a restart reads the disk anew.
-    Halt(DiskError),
+    /// What the disk holds is no longer known, and this member does nothing more. Stop it; a
+    /// restart reads the disk anew.
+    Halt(HaltReason),
 }
 
 /// A message between members.
@@ -81,7 +84,7 @@ pub enum PeerMessage {
     Raft {
         /// The message.
         message: Message,
-        /// The payload of each entry that it announces; for a snapshot the state.
+        /// The payload of each entry that it announces; for a snapshot the manifest of the store.
         payloads: Vec<Bytes>,
     },
     /// A follower passes a client's write on to its leader.
@@ -97,6 +100,15 @@ pub enum PeerMessage {
         /// The encoded request.
         payload: Bytes,
     },
+    /// What stores say to each other.
+    Store {
+        /// The sender.
+        from: NodeId,
+        /// The receiver.
+        to: NodeId,
+        /// What is said.
+        message: StoreMessage,
+    },
 }
 
 impl PeerMessage {
@@ -105,9 +117,21 @@ impl PeerMessage {
     pub fn to(&self) -> NodeId {
         match self {
             PeerMessage::Raft { message, .. } => message.to,
-            PeerMessage::Propose { to, .. } => *to,
+            PeerMessage::Propose { to, .. } | PeerMessage::Store { to, .. } => *to,
         }
     }
+}
+
+/// Why a member does nothing more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HaltReason {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A snapshot that has just been received cannot be opened.
+    #[error("the snapshot that was received cannot be opened: {0}")]
+    Snapshot(#[from] quorate_mvcc::OpenError),
 }
 
 /// The timers that a driver keeps for a member. Setting one again replaces it, even if it has fired
@@ -122,6 +146,8 @@ pub enum Timer {
     Heartbeat,
     /// Gives up and repeats what waits for too long; a fraction of the retry time.
     Housekeeping,
+    /// Looks after the store: some tenth of a second.
+    Upkeep,
 }
 
 /// One member of a cluster.
@@ -137,6 +163,8 @@ pub struct Member {
     pub(crate) store: Store,
     /// The store reflects all entries up to here.
     pub(crate) applied: LogIndex,
+    /// What consensus has handed out and the store does not reflect yet.
+    pub(crate) agreed: Agreed,
     /// Its first own read index was confirmed and is applied.
     pub(crate) caught_up: bool,
     pub(crate) proposals: Proposals,
@@ -144,6 +172,7 @@ pub struct Member {
     pub(crate) lease: Lease,
     transfers: Transfers,
     pub(crate) snapshots: Snapshots,
+    pub(crate) upkeep: Upkeep,
     forwards: Forwards,
     /// Why consensus did not take what it was just handed.
     pub(crate) dropped: Option<DropReason>,
@@ -157,31 +186,42 @@ pub struct Member {
     halted: bool,
 }
 
+/// What a member starts with besides its log.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) store: Store,
+    /// The snapshots that have a file, oldest first: the store is at the last one.
+    pub(crate) kept: VecDeque<State>,
+}
+
 impl Member {
     /// `state` is what the log goes on from.
     pub(crate) fn assemble(
         config: Config,
         raft: Raft,
         journal: Journal,
-        state: Option<(State, Store)>,
+        state: Started,
         now: Time,
+        disk: &dyn Disk,
     ) -> Member {
         let first = config.first_request_id;
-        let (state, store) = state.unzip();
-        let applied = state.as_ref().map_or(LogIndex::ZERO, |state| state.snapshot.index);
+        let Started { store, kept } = state;
+        let applied = kept.back().map_or(LogIndex::ZERO, |state| state.snapshot.index);
         let mut member = Member {
             proposals: Proposals::new(first),
             reads: Reads::new(first),
             lease: Lease::new(config.election_timeout_ns, config.clock_drift_ppm),
             transfers: Transfers::default(),
-            snapshots: Snapshots::new(state),
+            snapshots: Snapshots::new(kept),
+            upkeep: Upkeep::default(),
             forwards: Forwards::default(),
             dropped: None,
             config,
             raft,
             journal,
-            store: store.unwrap_or_default(),
+            store,
             applied,
+            agreed: Agreed::default(),
             caught_up: false,
             held: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -190,18 +230,20 @@ impl Member {
             housekeeping: false,
             halted: false,
         };
+        member.outputs.push_back(Output::SetTimer(Timer::Upkeep));
         member.carry_out_effects(LogIndex::ZERO, &[]);
         member.reads.push(Read::CatchUp);
-        member.finish();
+        member.finish(disk);
         member
     }
 
     /// Takes one input in, at `now` on the member's own clock. Its outputs wait in
-    /// [`Member::poll`].
+    /// [`Member::poll`]. The store is read from `disk`, on which the member was started and its
+    /// batches are carried out; it is not written there.
     ///
     /// # Panics
     /// If an invariant of ours is broken, or if a committed entry cannot be decoded.
-    pub fn handle(&mut self, now: Time, input: Input) {
+    pub fn handle(&mut self, now: Time, input: Input, disk: &dyn Disk) {
         if self.halted {
             return;
         }
@@ -218,7 +260,13 @@ impl Member {
                 // Its sender knows an earlier member at this address.
             }
             Input::Peer(PeerMessage::Raft { message, payloads }) => {
-                self.step(Event::Message(message), &payloads);
+                match Member::snapshot_of(&message).cloned() {
+                    None => self.step(Event::Message(message), &payloads),
+                    Some(snapshot) => self.receive_snapshot(message, snapshot, &payloads, disk),
+                }
+            }
+            Input::Peer(PeerMessage::Store { from, message, .. }) => {
+                self.handle_store_message(from, message, disk);
             }
             Input::Peer(PeerMessage::Propose { from, term, ticket, payload, .. }) => {
                 // Who does not lead in that term drops it, and its client hears of a time-out.
@@ -236,16 +284,23 @@ impl Member {
                 self.give_up_snapshots();
             }
             Input::Timer(Timer::Housekeeping) => self.keep_house(),
+            Input::Timer(Timer::Upkeep) => {
+                self.outputs.push_back(Output::SetTimer(Timer::Upkeep));
+                self.keep_store(disk);
+                self.retry_receiving(disk);
+                self.hand_over_snapshot();
+            }
             Input::Disk { batch, result: Ok(()) } => self.handle_durable(batch),
             Input::Disk { result: Err(error), .. } => {
                 // After a failed sync nobody knows which pages are on the disk, and a second sync
                 // would not say (fsyncgate).
-                self.halted = true;
-                self.outputs.push_back(Output::Halt(error));
+                self.halt(error);
                 return;
             }
         }
-        self.finish();
+        if !self.halted {
+            self.finish(disk);
+        }
     }
 
     /// Hands one output out. The order is the order in which they are to be begun.
@@ -300,6 +355,12 @@ impl Member {
         self.caught_up
     }
 
+    /// Does nothing more.
+    pub(crate) fn halt(&mut self, reason: impl Into<HaltReason>) {
+        self.halted = true;
+        self.outputs.push_back(Output::Halt(reason.into()));
+    }
+
     fn handle_request(&mut self, token: RequestToken, request: Request) {
         if let Err(error) = self.accept(token, request) {
             self.reply(token, Err(error));
@@ -314,7 +375,7 @@ impl Member {
         let deadline = Time(self.now.0 + self.config.request_timeout_ns);
         if request.is_read_only() {
             if request.is_serializable() && self.caught_up {
-                self.answer_read(token, &request);
+                self.reads.push_confirmed(self.applied, Read::Client { token, request, deadline });
             } else {
                 self.reads.push(Read::Client { token, request, deadline });
             }
@@ -396,13 +457,20 @@ impl Member {
         Ok(())
     }
 
-    pub(crate) fn answer_read(&mut self, token: RequestToken, request: &Request) {
+    /// An error if the store cannot be read, and there is no answer yet.
+    fn answer_read(
+        &mut self,
+        token: RequestToken,
+        request: &Request,
+        disk: &dyn Disk,
+    ) -> Result<(), Damage> {
         let result = match request {
-            Request::Range(range) => self.store.range(range).map(ResponseBody::Range),
-            Request::Txn(txn) => self.store.txn(txn).map(ResponseBody::Txn),
+            Request::Range(range) => self.store.reader(disk).range(range).map(ResponseBody::Range),
+            Request::Txn(txn) => self.store.applier(disk).txn(txn).map(ResponseBody::Txn),
             _ => unreachable!("only reads are answered without the log"),
         };
-        self.reply_from_store(token, result);
+        self.reply_from_store(token, refusal(result)?);
+        Ok(())
     }
 
     pub(crate) fn reply_from_store(
@@ -420,7 +488,7 @@ impl Member {
     }
 
     fn handle_durable(&mut self, batch: BatchId) {
-        if let Some(written) = self.journal.completed(batch) {
+        if let Some(written) = self.journal.completed(batch, &mut self.store) {
             self.step(Event::Persisted(written), &[]);
             while self.held.front().is_some_and(|(after, _)| after.sequence <= written.sequence) {
                 let (_, message) = self.held.pop_front().expect("there is a front");
@@ -456,24 +524,30 @@ impl Member {
 
     /// What every input ends with: new reads are asked for, confirmed ones answered, and what was
     /// written goes to the disk.
-    fn finish(&mut self) {
-        self.answer_confirmed_reads();
+    fn finish(&mut self, disk: &dyn Disk) {
+        self.follow_up(disk);
+        self.answer_confirmed_reads(disk);
         if self.raft.leader().is_some()
             && let Some(id) = self.reads.retry_dropped(self.now)
         {
             self.ask_for_read_index(id);
-            self.answer_confirmed_reads();
+            self.follow_up(disk);
+            self.answer_confirmed_reads(disk);
         }
         while let Some(id) = self.reads.next_request(self.now) {
             self.ask_for_read_index(id);
-            self.answer_confirmed_reads();
+            self.follow_up(disk);
+            self.answer_confirmed_reads(disk);
         }
         for token in self.transfers.done(self.raft.leader()) {
             let revision = self.store.revision();
             self.reply_from_store(token, Ok(ResponseBody::Transferred { revision }));
         }
         self.snapshot_if_due();
-        if let Some((batch, operations)) = self.journal.submit() {
+        if !self.raft.view().abstains {
+            self.journal.caught_up();
+        }
+        if let Some((batch, operations)) = self.journal.submit(&mut self.store) {
             self.outputs.push_back(Output::Disk { batch, operations });
         }
         let waiting = self.proposals.len() + self.reads.len() + self.transfers.len() > 0;
@@ -483,12 +557,29 @@ impl Member {
         }
     }
 
-    fn answer_confirmed_reads(&mut self) {
+    fn answer_confirmed_reads(&mut self, disk: &dyn Disk) {
         for read in self.reads.ready(self.applied) {
             match read {
-                Read::Client { token, request, .. } => self.answer_read(token, &request),
+                Read::Client { token, ref request, .. } => {
+                    if let Err(damage) = self.answer_read(token, request, disk) {
+                        self.note_damage(damage);
+                        // It waits until that is repaired, or its time is over.
+                        self.reads.push_confirmed(self.applied, read);
+                    }
+                }
                 Read::CatchUp => self.caught_up = true,
             }
         }
+    }
+}
+
+/// What every member answers alike, told from what only this one cannot.
+pub(crate) fn refusal<T>(
+    result: Result<T, Failure>,
+) -> Result<Result<T, quorate_mvcc::Error>, Damage> {
+    match result {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(Failure::Refused(error)) => Ok(Err(error)),
+        Err(Failure::Damaged(damage)) => Err(damage),
     }
 }

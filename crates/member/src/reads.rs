@@ -52,6 +52,11 @@ impl Reads {
         self.gathering.push(read);
     }
 
+    /// A read that need not be confirmed, or not any more: to be answered once `index` is applied.
+    pub(crate) fn push_confirmed(&mut self, index: LogIndex, read: Read) {
+        self.confirmed.push((index, vec![read]));
+    }
+
     /// The read index to ask for now, if there is one.
     pub(crate) fn next_request(&mut self, now: Time) -> Option<ReadId> {
         if self.current.is_some() || self.gathering.is_empty() {

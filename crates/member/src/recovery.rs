@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use prost::Message;
-use quorate_mvcc::{SnapshotError, Store};
+use quorate_mvcc::{Manifest, ManifestError, OpenError, Opened, Store};
 use quorate_proto::etcdserverpb::Metadata;
 use quorate_proto::raftpb;
 use quorate_raft::{
@@ -14,11 +14,11 @@ use quorate_raft::{
 };
 use quorate_wal::disk::{Disk, DiskError, DiskOp, DiskPath};
 use quorate_wal::snap::DamagedSnapshot;
-use quorate_wal::{Recovered, SnapshotId, TornTail, Wal, WalError, snap};
+use quorate_wal::{Contents, Recovered, SnapshotId, TornTail, Wal, WalError, snap};
 
 use crate::config::{Config, Time};
 use crate::journal::{Entry, EntryKind, Journal, State};
-use crate::member::Member;
+use crate::member::{Member, Started};
 use crate::membership::{self, ChangeDecodeError};
 
 /// Where etcd keeps what a member owns, below its root.
@@ -27,9 +27,11 @@ const DATA_DIRECTORY: &str = "member";
 const WAL_DIRECTORY: &str = "wal";
 /// Where etcd keeps the snapshots, beside the log.
 const SNAPSHOT_DIRECTORY: &str = "snap";
+/// Where the store is, beside them.
+const STORE_DIRECTORY: &str = "store";
 
 /// What a member found on its disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// Entries in its log after its snapshot; 0 for a new member.
     pub entries: u64,
@@ -40,6 +42,13 @@ pub struct Recovery {
     pub damaged_snapshots: Vec<DamagedSnapshot>,
     /// What a loss of power had left half written, and was cut off.
     pub torn_tail: Option<TornTail>,
+    /// What of the log had been durable and was damaged. The member gets again from others what it
+    /// needs of it, and takes no part in elections until then.
+    pub log_damage: Vec<quorate_wal::Damage>,
+    /// The log's files that were set aside because of it.
+    pub set_aside: Vec<DiskPath>,
+    /// What opening the store had to do.
+    pub store: Opened,
 }
 
 /// Why a member does not start.
@@ -89,13 +98,22 @@ pub enum RecoveryError {
         /// What is wrong.
         error: ChangeDecodeError,
     },
-    /// A snapshot's file is intact, but does not hold a store.
-    Store {
+    /// A snapshot's file is intact, but does not hold the manifest of a store.
+    Manifest {
         /// The snapshot's index.
         index: LogIndex,
         /// What is wrong.
-        error: SnapshotError,
+        error: ManifestError,
     },
+    /// The store cannot be opened, not even as the snapshot before had it.
+    Store {
+        /// The snapshot's index; 0 for an empty store.
+        index: LogIndex,
+        /// What is wrong.
+        error: OpenError,
+    },
+    /// The log is damaged, and there is no other member from which to get what is lost.
+    Alone,
     /// Consensus cannot have written such a state.
     State(InvalidState),
 }
@@ -116,12 +134,13 @@ impl Member {
         disk.sync_dir(&DiskPath::root()).map_err(WalError::from)?;
         let directory = data.join(WAL_DIRECTORY);
         let metadata = Metadata { node_id: config.id.0, cluster_id: config.cluster_id };
-        let snapshots = data.join(SNAPSHOT_DIRECTORY);
-        snap::prepare(disk, &snapshots)?;
+        let paths =
+            Paths { snapshots: data.join(SNAPSHOT_DIRECTORY), store: data.join(STORE_DIRECTORY) };
+        snap::prepare(disk, &paths.snapshots)?;
         if !Wal::exists(disk, &directory)? {
             let metadata = Bytes::from(metadata.encode_to_vec());
             let wal = Wal::create(disk, &directory, metadata, config.wal)?;
-            return begin(config, disk, wal, snapshots, now);
+            return begin(config, disk, wal, &paths, now);
         }
         let contents = Wal::read(disk, &directory)?;
         let found =
@@ -132,26 +151,22 @@ impl Member {
                 expected: (metadata.cluster_id, metadata.node_id),
             });
         }
-        let loaded = snap::load_newest(disk, &snapshots, |id| contents.continues(id))?;
-        let mut state = None;
-        let mut start = SnapshotId::BEGINNING;
-        if let Some(raftpb::Snapshot { data, metadata }) = loaded.snapshot {
-            start = SnapshotId { term: metadata.term, index: metadata.index };
-            let snapshot = membership::from_metadata(metadata);
-            let (index, data) = (snapshot.index, data.unwrap_or_default());
-            let store = Store::from_snapshot(data.clone())
-                .map_err(|error| RecoveryError::Store { index, error })?;
-            state = Some((State { snapshot, data }, store));
+        let Restart { state, damaged, opened } = restart(&config, disk, &contents, &paths)?;
+        let start = state.kept.back().map_or(SnapshotId::BEGINNING, id_of);
+        if contents.doubtful_up_to(start) > 0 && is_alone(&config, &state) {
+            // Nobody has what is lost.
+            contents.open(disk, start, config.wal)?;
+            return Err(RecoveryError::Alone);
         }
-        let recovered = contents.open(disk, start, config.wal)?;
-        DiskOp::execute_all(&snap::remove_ops(disk, &snapshots, start, 2)?, disk)?;
+        let recovered = contents.open_damaged(disk, start, config.wal)?;
+        DiskOp::execute_all(&snap::remove_ops(disk, &paths.snapshots, start, 2)?, disk)?;
         let Recovered { wal, hard_state, entries, repaired, .. } = recovered;
         let untouched = hard_state == raftpb::HardState::default() && entries.is_empty();
-        if untouched && state.is_none() {
+        if untouched && state.kept.is_empty() && recovered.doubtful_up_to == 0 {
             // An earlier life ended before it had written how it began.
-            return begin(config, disk, wal, snapshots, now);
+            return begin(config, disk, wal, &paths, now);
         }
-        let snapshot = state.as_ref().map(|(state, _)| state.snapshot.clone());
+        let snapshot = state.kept.back().map(|state| state.snapshot.clone());
         let replayed = replay(snapshot.as_ref(), entries)?;
         let raft = Raft::new(Restored {
             id: config.id,
@@ -159,18 +174,108 @@ impl Member {
             hard_state: from_record(hard_state),
             log: replayed.log,
             changes: replayed.changes,
-            doubtful: LogIndex::ZERO,
+            doubtful: LogIndex(recovered.doubtful_up_to),
             options: config.raft.clone(),
         })
         .map_err(RecoveryError::State)?;
         let recovery = Recovery {
             entries: replayed.entries.len() as u64,
             snapshot: snapshot.map(|snapshot| snapshot.index),
-            damaged_snapshots: loaded.damaged,
+            damaged_snapshots: damaged,
             torn_tail: repaired,
+            log_damage: recovered.damage,
+            set_aside: recovered.set_aside,
+            store: opened,
         };
-        let journal = Journal::new(start, replayed.entries, wal, snapshots);
-        Ok((Member::assemble(config, raft, journal, state, now), recovery))
+        let journal = Journal::new(
+            state.kept.iter().map(id_of).collect(),
+            start,
+            replayed.entries,
+            wal,
+            paths.snapshots,
+        );
+        Ok((Member::assemble(config, raft, journal, state, now, disk), recovery))
+    }
+}
+
+/// Where a member keeps what.
+struct Paths {
+    snapshots: DiskPath,
+    store: DiskPath,
+}
+
+/// From what a member goes on.
+struct Restart {
+    state: Started,
+    damaged: Vec<DamagedSnapshot>,
+    opened: Opened,
+}
+
+/// The newest snapshot that the log continues and whose store can be opened. The one before it is
+/// kept as well.
+fn restart(
+    config: &Config,
+    disk: &mut dyn Disk,
+    contents: &Contents,
+    paths: &Paths,
+) -> Result<Restart, RecoveryError> {
+    let mut damaged = Vec::new();
+    let mut failed = None;
+    let mut before = SnapshotId { term: u64::MAX, index: u64::MAX };
+    loop {
+        let candidate = load(disk, contents, paths, before, &mut damaged)?;
+        let manifest = candidate.as_ref().map(|state| &state.manifest);
+        if candidate.is_none() && failed.is_some() && !contents.continues(SnapshotId::BEGINNING) {
+            return Err(failed.expect("there is one"));
+        }
+        match Store::open(disk, &paths.store, manifest, config.store) {
+            Ok((store, opened)) => {
+                let older = match &candidate {
+                    Some(newest) => load(disk, contents, paths, id_of(newest), &mut damaged)?,
+                    None => None,
+                };
+                let kept = older.into_iter().chain(candidate).collect();
+                return Ok(Restart { state: Started { store, kept }, damaged, opened });
+            }
+            Err(error) => {
+                let index = candidate.as_ref().map_or(LogIndex::ZERO, |one| one.snapshot.index);
+                let error = RecoveryError::Store { index, error };
+                let Some(newest) = candidate else { return Err(error) };
+                before = id_of(&newest);
+                failed = failed.or(Some(error));
+            }
+        }
+    }
+}
+
+/// The newest intact snapshot before another one.
+fn load(
+    disk: &dyn Disk,
+    contents: &Contents,
+    paths: &Paths,
+    before: SnapshotId,
+    damaged: &mut Vec<DamagedSnapshot>,
+) -> Result<Option<State>, RecoveryError> {
+    let loaded =
+        snap::load_newest(disk, &paths.snapshots, |id| id < before && contents.continues(id))?;
+    damaged.extend(loaded.damaged);
+    let Some(raftpb::Snapshot { data, metadata }) = loaded.snapshot else { return Ok(None) };
+    let snapshot = membership::from_metadata(metadata);
+    let index = snapshot.index;
+    let manifest = Manifest::decode(&data.unwrap_or_default())
+        .map_err(|error| RecoveryError::Manifest { index, error })?;
+    Ok(Some(State { snapshot, manifest }))
+}
+
+fn id_of(state: &State) -> SnapshotId {
+    SnapshotId { term: state.snapshot.term.0, index: state.snapshot.index.0 }
+}
+
+/// Whether the member is all of its group, as far as it knows before it has read its log.
+fn is_alone(config: &Config, state: &Started) -> bool {
+    match state.kept.back() {
+        Some(State { snapshot, .. }) => snapshot.configuration.members() == [config.id],
+        None => config.founders.as_deref() == Some(&[config.id]),
     }
 }
 
@@ -179,7 +284,7 @@ fn begin(
     config: Config,
     disk: &mut dyn Disk,
     mut wal: Wal,
-    snapshots: DiskPath,
+    paths: &Paths,
     now: Time,
 ) -> Result<(Member, Recovery), RecoveryError> {
     let mut entries = VecDeque::new();
@@ -208,10 +313,12 @@ fn begin(
         }
     };
     let raft = Raft::new(restored).map_err(RecoveryError::State)?;
-    let journal = Journal::new(SnapshotId::BEGINNING, entries, wal, snapshots);
-    let recovery =
-        Recovery { entries: 0, snapshot: None, damaged_snapshots: Vec::new(), torn_tail: None };
-    Ok((Member::assemble(config, raft, journal, None, now), recovery))
+    let snapshots = paths.snapshots.clone();
+    let journal = Journal::new(VecDeque::new(), SnapshotId::BEGINNING, entries, wal, snapshots);
+    let (store, _) = Store::open(disk, &paths.store, None, config.store)
+        .map_err(|error| RecoveryError::Store { index: LogIndex::ZERO, error })?;
+    let state = Started { store, kept: VecDeque::new() };
+    Ok((Member::assemble(config, raft, journal, state, now, disk), Recovery::default()))
 }
 
 /// What the entries of a log come to.
@@ -307,10 +414,17 @@ impl fmt::Display for RecoveryError {
             RecoveryError::Change { index, error } => {
                 write!(f, "entry {index} of the log changes the membership, but it is {error}")
             }
-            RecoveryError::Store { index, error } => write!(
+            RecoveryError::Manifest { index, error } => write!(
                 f,
-                "the snapshot at entry {index} is intact, but what it holds is no store: {error}; \
-                 restore the member from its peers"
+                "the snapshot at entry {index} is intact, but what it holds is not what this \
+                 version keeps there: {error}"
+            ),
+            RecoveryError::Store { index, error } => {
+                write!(f, "the store as of entry {index} cannot be opened: {error}")
+            }
+            RecoveryError::Alone => write!(
+                f,
+                "the log is damaged, and there is no other member to get from what is lost"
             ),
             RecoveryError::State(error) => error.fmt(f),
         }

@@ -1,31 +1,76 @@
-//! Snapshots of the store: taken, sent to followers that are far behind, and restored from.
+//! Snapshots of the store: taken, sent to followers that are far behind, received, and restored
+//! from.
+//!
+//! A snapshot is a checkpoint of the store: its *manifest* names the segments' files, which stay
+//! where they are. It is what a snapshot's file holds, and what a leader's message brings; the
+//! follower then asks for the segments, chunk by chunk, and hands the message to consensus when it
+//! has them all. So what consensus is told of is always what this disk has.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use quorate_mvcc::Store;
-use quorate_raft::{Event, HardState, IoId, LogIndex, NodeId, ProgressState, Snapshot};
+use quorate_mvcc::{ChunkId, Incoming, Manifest};
+use quorate_raft::{
+    Body, Event, HardState, IoId, LogIndex, Message, NodeId, ProgressState, Snapshot,
+};
+use quorate_wal::disk::{Disk, DiskError};
 
 use crate::config::Time;
 use crate::journal::State;
-use crate::member::{BatchId, Member};
+use crate::member::{BatchId, Member, Output, PeerMessage};
+use crate::store_messages::StoreMessage;
 
 /// What a member does about snapshots.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
-    /// The one that consensus knows of.
-    current: Option<State>,
+    /// Those with a file, oldest first: the last one is the one that consensus knows of.
+    kept: VecDeque<State>,
     /// One of our own that is being written, and in which batch.
     being_written: Option<(BatchId, State)>,
-    /// One that has just arrived; consensus decides whether to take it.
-    arrived: Option<(State, Store)>,
+    /// One whose segments are being fetched.
+    arriving: Option<Arriving>,
+    /// One that is all here; consensus decides whether to take it.
+    arrived: Option<State>,
     /// One that consensus has taken and that is not durable yet.
-    incoming: Option<(State, Store)>,
-    /// To whom one was sent, and when.
-    sent: Vec<(NodeId, Time)>,
+    incoming: Option<State>,
+    /// Those that somebody is being sent. Their segments stay.
+    sent: Vec<Sent>,
+}
+
+/// A snapshot whose segments are being fetched.
+#[derive(Debug)]
+struct Arriving {
+    /// What its leader said.
+    message: Message,
+    snapshot: Snapshot,
+    /// `None` once all is here.
+    segments: Option<Incoming>,
+    /// The store's manifest, once all is here.
+    manifest: Option<Manifest>,
+    /// When something was asked for, or came, last.
+    heard: Time,
+}
+
+/// A snapshot that a follower is being sent.
+#[derive(Debug)]
+struct Sent {
+    to: NodeId,
+    state: State,
+    /// When it was sent, or something of it was asked for, last.
+    heard: Time,
 }
 
 impl Snapshots {
-    pub(crate) fn new(current: Option<State>) -> Snapshots {
-        Snapshots { current, ..Snapshots::default() }
+    pub(crate) fn new(kept: VecDeque<State>) -> Snapshots {
+        Snapshots { kept, ..Snapshots::default() }
+    }
+
+    fn manifests(&self) -> Vec<&Manifest> {
+        let sent = self.sent.iter().map(|sent| &sent.state);
+        let written = self.being_written.iter().map(|(_, state)| state);
+        let states = self.kept.iter().chain(sent).chain(written).chain(&self.incoming);
+        let arriving = self.arriving.iter().filter_map(|arriving| arriving.manifest.as_ref());
+        states.map(|state| &state.manifest).chain(arriving).collect()
     }
 }
 
@@ -41,7 +86,7 @@ impl Member {
         let term = self.raft.log().term(index).expect("what was applied since then is there");
         let (_, configuration) = self.raft.membership().at(index);
         let snapshot = Snapshot { index, term, configuration: configuration.clone() };
-        let state = State { snapshot, data: self.store.snapshot() };
+        let state = State { snapshot, manifest: self.store.checkpoint() };
         self.journal.write_snapshot(&state);
         self.snapshots.being_written = Some((self.journal.next_batch(), state));
     }
@@ -59,69 +104,213 @@ impl Member {
             return;
         }
         let through = LogIndex(snapshot.0.saturating_sub(self.config.snapshot_keep));
-        self.snapshots.current = Some(state);
+        self.snapshots.kept.push_back(state);
         self.step(Event::Compact { snapshot, through }, &[]);
         self.journal.compact(through);
-        self.journal.release_old();
+        self.release_old();
     }
 
-    /// Looks whether what a leader sent is a state at all. Says whether to go on with it.
-    pub(crate) fn receive_snapshot(&mut self, snapshot: &Snapshot, payloads: &[Bytes]) -> bool {
-        let [data] = payloads else { return false };
-        let Ok(store) = Store::from_snapshot(data.clone()) else { return false };
-        let state = State { snapshot: snapshot.clone(), data: data.clone() };
-        self.snapshots.arrived = Some((state, store));
-        true
+    /// Gives up what only snapshots before the last two need. The older one stays for the case that
+    /// the newest is damaged one day.
+    fn release_old(&mut self) {
+        while self.snapshots.kept.len() > 2 {
+            self.snapshots.kept.pop_front();
+        }
+        self.journal.release_old();
+        let manifests = self.snapshots.manifests();
+        self.store.retain(&manifests);
+    }
+
+    /// A leader's snapshot. What consensus may have a use for is fetched first.
+    pub(crate) fn receive_snapshot(
+        &mut self,
+        message: Message,
+        snapshot: Snapshot,
+        payloads: &[Bytes],
+        disk: &dyn Disk,
+    ) {
+        let view = self.raft.view();
+        if message.term < view.term || snapshot.index <= view.commit {
+            self.step(Event::Message(message), &[]);
+            return;
+        }
+        let same = |arriving: &Arriving| arriving.snapshot == snapshot;
+        if let Some(arriving) = self.snapshots.arriving.as_mut().filter(|known| same(known)) {
+            arriving.message = message;
+            return;
+        }
+        // What cannot be restored is not taken: the leader sends it again.
+        let [manifest] = payloads else { return };
+        let Ok(manifest) = Manifest::decode(manifest) else { return };
+        if self.snapshots.incoming.is_some() {
+            return;
+        }
+        let segments = self.store.receive(manifest, self.config.chunk_bytes);
+        let heard = self.now;
+        let arriving =
+            Arriving { message, snapshot, segments: Some(segments), manifest: None, heard };
+        self.snapshots.arriving = Some(arriving);
+        if let Err(error) = self.go_on_receiving(disk) {
+            self.halt(error);
+        }
+    }
+
+    /// Asks for what is missing, or hands to consensus what is all here.
+    fn go_on_receiving(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
+        let Some(arriving) = &mut self.snapshots.arriving else { return Ok(()) };
+        if let Some(segments) = &mut arriving.segments {
+            match segments.next_missing(disk)? {
+                Some(chunk) => {
+                    arriving.heard = self.now;
+                    let (to, index) = (arriving.message.from, arriving.snapshot.index);
+                    self.send_to_store(to, StoreMessage::Fetch { index, chunk });
+                    return Ok(());
+                }
+                None => {
+                    let segments = arriving.segments.take().expect("they were there just now");
+                    self.journal.before_log(segments.remove_others(disk)?);
+                    let (manifest, operations) = segments.finish();
+                    self.journal.before_log(operations);
+                    arriving.manifest = Some(manifest);
+                }
+            }
+        }
+        self.hand_over_snapshot();
+        Ok(())
+    }
+
+    /// All segments of a snapshot are here. It is of what was committed, so that whoever leads now
+    /// would say the same of it.
+    pub(crate) fn hand_over_snapshot(&mut self) {
+        let is_here = |arriving: &mut Arriving| arriving.manifest.is_some();
+        let (Some(leader), term) = (self.raft.leader(), self.raft.term()) else { return };
+        let Some(arriving) = self.snapshots.arriving.take_if(is_here) else { return };
+        if leader == self.config.id {
+            return;
+        }
+        let Arriving { message, snapshot, manifest, .. } = arriving;
+        let manifest = manifest.expect("it is here");
+        self.snapshots.arrived = Some(State { snapshot, manifest });
+        self.step(Event::Message(Message { from: leader, term, ..message }), &[]);
+        self.snapshots.arrived = None;
+    }
+
+    /// A chunk came.
+    pub(crate) fn take_chunk(
+        &mut self,
+        index: LogIndex,
+        chunk: &ChunkId,
+        data: &[u8],
+        disk: &dyn Disk,
+    ) {
+        let Some(arriving) = &mut self.snapshots.arriving else { return };
+        let Some(segments) = arriving.segments.as_mut() else { return };
+        if arriving.snapshot.index != index {
+            return;
+        }
+        // What is not taken is asked for again, here or after a while.
+        if let Ok(operations) = segments.accept(chunk, data) {
+            self.journal.before_log(operations);
+            if let Err(error) = self.go_on_receiving(disk) {
+                self.halt(error);
+            }
+        }
+    }
+
+    /// A follower asks for a chunk of a snapshot that it was sent.
+    pub(crate) fn send_chunk(
+        &mut self,
+        to: NodeId,
+        index: LogIndex,
+        chunk: ChunkId,
+        disk: &dyn Disk,
+    ) {
+        let is_it = |sent: &&mut Sent| sent.to == to && sent.state.snapshot.index == index;
+        let Some(sent) = self.snapshots.sent.iter_mut().find(is_it) else { return };
+        sent.heard = self.now;
+        // What cannot be read is not sent. The scrubber will come by.
+        if let Ok(data) = self.store.reader(disk).chunk(&chunk) {
+            self.send_to_store(to, StoreMessage::Chunk { index, chunk, data });
+        }
+    }
+
+    /// Asks again for what did not come.
+    pub(crate) fn retry_receiving(&mut self, disk: &dyn Disk) {
+        let patience = self.config.snapshot_retry_ns / 4;
+        let Some(arriving) = &self.snapshots.arriving else { return };
+        if arriving.snapshot.index <= self.raft.view().commit {
+            // The log has got there by itself.
+            self.snapshots.arriving = None;
+        } else if arriving.heard.0 + patience <= self.now.0
+            && let Err(error) = self.go_on_receiving(disk)
+        {
+            self.halt(error);
+        }
     }
 
     /// Consensus has taken the leader's snapshot in place of its log.
     pub(crate) fn install(&mut self, id: IoId, snapshot: &Snapshot, hard_state: Option<HardState>) {
-        let (state, store) = self.snapshots.arrived.take().expect("it has just arrived");
+        let state = self.snapshots.arrived.take().expect("it has just arrived");
         assert_eq!(state.snapshot, *snapshot, "it is the one that has just arrived");
         self.journal.install(id, hard_state, &state);
-        self.snapshots.incoming = Some((state, store));
-    }
-
-    /// Consensus had no use for a snapshot that arrived.
-    pub(crate) fn forget_arrived(&mut self) {
-        self.snapshots.arrived = None;
+        self.agreed.forget_entries();
+        self.snapshots.incoming = Some(state);
     }
 
     /// The leader's snapshot is durable: it is the state from now on.
-    pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
-        let (state, store) = self.snapshots.incoming.take().expect("it came, and was written");
+    pub(crate) fn restore(&mut self, snapshot: &Snapshot, disk: &dyn Disk) {
+        let state = self.snapshots.incoming.take().expect("it came, and was written");
         assert_eq!(state.snapshot, *snapshot, "it is the one that came last");
         assert!(snapshot.index > self.applied, "a snapshot leads on");
-        self.store = store;
+        // What is damaged between its writing and now is found when the member starts again.
+        if let Err(error) = self.store.replace(&state.manifest, disk) {
+            self.halt(error);
+            return;
+        }
         self.applied = snapshot.index;
-        self.snapshots.current = Some(state);
-        self.journal.release_old();
+        self.snapshots.kept.push_back(state);
+        self.release_old();
     }
 
-    /// The state that goes with a snapshot which consensus sends.
+    /// What goes with a snapshot that consensus sends.
     pub(crate) fn snapshot_data(&mut self, snapshot: &Snapshot, to: NodeId) -> Bytes {
-        self.snapshots.sent.retain(|(peer, _)| *peer != to);
-        self.snapshots.sent.push((to, self.now));
-        let current = self.snapshots.current.as_ref();
-        let state = current
-            .into_iter()
-            .chain(self.snapshots.incoming.as_ref().map(|(state, _)| state))
-            .find(|state| state.snapshot == *snapshot);
-        state.expect("consensus sends what it was told of").data.clone()
+        self.snapshots.sent.retain(|sent| sent.to != to);
+        let states = self.snapshots.kept.iter().chain(&self.snapshots.incoming);
+        let state = states
+            .rev()
+            .find(|state| state.snapshot == *snapshot)
+            .expect("consensus sends what it was told of")
+            .clone();
+        let data = state.manifest.encode();
+        self.snapshots.sent.push(Sent { to, state, heard: self.now });
+        data
     }
 
     /// Gives up the snapshots of which nothing was heard for too long, so that they are sent anew.
     pub(crate) fn give_up_snapshots(&mut self) {
         let before = self.now.0.checked_sub(self.config.snapshot_retry_ns);
         let Some(before) = before else { return };
-        let lost = self.snapshots.sent.extract_if(.., |(_, sent)| sent.0 <= before);
-        for (to, _) in lost.collect::<Vec<_>>() {
+        let lost = self.snapshots.sent.extract_if(.., |sent| sent.heard.0 <= before);
+        for Sent { to, .. } in lost.collect::<Vec<_>>() {
             let waits = |progress: &quorate_raft::Progress| {
                 progress.id == to && matches!(progress.state, ProgressState::Snapshot { .. })
             };
             if self.raft.view().progress.iter().any(waits) {
                 self.step(Event::SnapshotReport { to, delivered: false }, &[]);
             }
+        }
+    }
+
+    pub(crate) fn send_to_store(&mut self, to: NodeId, message: StoreMessage) {
+        let from = self.config.id;
+        self.outputs.push_back(Output::Send(PeerMessage::Store { from, to, message }));
+    }
+
+    /// Whether a message brings a snapshot.
+    pub(crate) fn snapshot_of(message: &Message) -> Option<&Snapshot> {
+        match &message.body {
+            Body::Snapshot(snapshot) => Some(snapshot),
+            _ => None,
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use quorate_wal::disk::{Disk, DiskError, DiskPath};
 
 use crate::hash::Fingerprint;
@@ -101,6 +102,83 @@ impl Store {
         }
         disk.sync_dir(dir)?;
         Ok((store, opened))
+    }
+
+    /// Becomes the store that a manifest names, whose files are all here and durable: one that was
+    /// [received](Store::receive). Writes nothing.
+    ///
+    /// # Errors
+    /// If the files are not what the manifest says. The store is as it was then.
+    ///
+    /// # Panics
+    /// If the store is all in memory.
+    pub fn replace(&mut self, manifest: &Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
+        let place = self.log.place.clone().expect("a store in memory is not replaced");
+        let (store, _) =
+            Store::open(&mut ReadOnly(disk), &place.dir, Some(manifest), place.options)?;
+        *self = store;
+        Ok(())
+    }
+}
+
+/// A disk on which nothing changes. What exists already is created, and what is durable synced,
+/// without anything to do; whoever wants more than that meets an error.
+struct ReadOnly<'a>(&'a dyn Disk);
+
+impl ReadOnly<'_> {
+    fn refuse(path: &DiskPath) -> Result<(), DiskError> {
+        let message = "the store is only read here".to_owned();
+        Err(DiskError::Io { path: path.clone(), operation: "change", message })
+    }
+}
+
+impl Disk for ReadOnly<'_> {
+    fn list(&self, dir: &DiskPath) -> Result<Vec<DiskPath>, DiskError> {
+        self.0.list(dir)
+    }
+
+    fn len(&self, file: &DiskPath) -> Result<u64, DiskError> {
+        self.0.len(file)
+    }
+
+    fn data_end(&self, file: &DiskPath) -> Result<u64, DiskError> {
+        self.0.data_end(file)
+    }
+
+    fn read(&self, file: &DiskPath, offset: u64, len: usize) -> Result<Bytes, DiskError> {
+        self.0.read(file, offset, len)
+    }
+
+    fn create_dir(&mut self, _: &DiskPath) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn create(&mut self, file: &DiskPath) -> Result<(), DiskError> {
+        ReadOnly::refuse(file)
+    }
+
+    fn set_len(&mut self, file: &DiskPath, _: u64) -> Result<(), DiskError> {
+        ReadOnly::refuse(file)
+    }
+
+    fn write(&mut self, file: &DiskPath, _: u64, _: &[u8]) -> Result<(), DiskError> {
+        ReadOnly::refuse(file)
+    }
+
+    fn sync(&mut self, _: &DiskPath) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn sync_dir(&mut self, _: &DiskPath) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &DiskPath, _: &DiskPath) -> Result<(), DiskError> {
+        ReadOnly::refuse(from)
+    }
+
+    fn remove(&mut self, file: &DiskPath) -> Result<(), DiskError> {
+        ReadOnly::refuse(file)
     }
 }
 

@@ -200,6 +200,12 @@ impl Store {
 }
 
 impl Reader<'_> {
+    /// The current revision.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.store.current
+    }
+
     /// Reads keys.
     ///
     /// # Errors

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use quorate_member::{Error, Input, Member, Output, RequestToken, Response};
-use quorate_wal::disk::DiskError;
+use quorate_member::{Error, HaltReason, Input, Member, Output, RequestToken, Response};
+use quorate_wal::disk::Disk;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -17,8 +17,10 @@ use crate::peer::Links;
 use crate::timers::Timers;
 
 /// A member with all that it needs to run.
-pub(crate) struct Driver {
+pub(crate) struct Driver<R> {
     pub(crate) member: Member,
+    /// By which the member reads its store, while the disk's thread writes.
+    pub(crate) reader: R,
     pub(crate) clock: Clock,
     pub(crate) timers: Timers,
     pub(crate) links: Links,
@@ -38,8 +40,8 @@ pub(crate) struct Waiting {
 pub(crate) enum End {
     /// It was asked to stop.
     Stopped,
-    /// Its disk failed.
-    Disk(DiskError),
+    /// What its disk holds is no longer known.
+    Halted(HaltReason),
 }
 
 impl Waiting {
@@ -57,12 +59,12 @@ impl Waiting {
     }
 }
 
-impl Driver {
-    /// Runs the member until `stop` is set, or nobody is left to set it, or its disk fails.
+impl<R: AsRef<dyn Disk>> Driver<R> {
+    /// Runs the member until `stop` is set, or nobody is left to set it, or the member halts.
     /// Clients that still wait hear that the server has stopped.
     pub(crate) async fn run(mut self, mut inbox: Inbox, mut stop: watch::Receiver<bool>) -> End {
-        if let Err(error) = self.carry_out() {
-            return End::Disk(error);
+        if let Err(reason) = self.carry_out() {
+            return End::Halted(reason);
         }
         loop {
             let done = match self.timers.take_due(Instant::now()) {
@@ -79,13 +81,13 @@ impl Driver {
                     }
                 }
             };
-            if let Err(error) = done {
-                return End::Disk(error);
+            if let Err(reason) = done {
+                return End::Halted(reason);
             }
         }
     }
 
-    fn ask(&mut self, Asked { request, answer }: Asked) -> Result<(), DiskError> {
+    fn ask(&mut self, Asked { request, answer }: Asked) -> Result<(), HaltReason> {
         if answer.is_closed() {
             return Ok(());
         }
@@ -93,12 +95,12 @@ impl Driver {
         self.hand_in(Input::Request { token, request })
     }
 
-    fn hand_in(&mut self, input: Input) -> Result<(), DiskError> {
-        self.member.handle(self.clock.now(), input);
+    fn hand_in(&mut self, input: Input) -> Result<(), HaltReason> {
+        self.member.handle(self.clock.now(), input, self.reader.as_ref());
         self.carry_out()
     }
 
-    fn carry_out(&mut self) -> Result<(), DiskError> {
+    fn carry_out(&mut self) -> Result<(), HaltReason> {
         while let Some(output) = self.member.poll() {
             match output {
                 Output::Send(message) => self.links.send(message),
@@ -109,7 +111,7 @@ impl Driver {
                     // member hears.
                     let _ = self.disk.send(Batch { batch, operations });
                 }
-                Output::Halt(error) => return Err(error),
+                Output::Halt(reason) => return Err(reason),
             }
         }
         Ok(())

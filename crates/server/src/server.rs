@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_member::{Member, Recovery, RecoveryError};
+use quorate_member::{HaltReason, Member, Recovery, RecoveryError};
 use quorate_wal::disk::{Disk, DiskError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -96,9 +96,9 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The disk failed.
-    #[error("the disk failed, and what it holds is known only after a restart: {0}")]
-    Disk(DiskError),
+    /// The disk failed, or holds what cannot be read.
+    #[error("{0}; what the disk holds is known only after a restart: start it again")]
+    Halted(HaltReason),
     /// A bug of ours.
     #[error("the thread of the {0} panicked: this is a bug in quorate, what it says stands above")]
     Panicked(&'static str),
@@ -117,20 +117,23 @@ impl Server {
         let plan = options.plan()?;
         let listeners = Listeners::bind(&plan).await?;
         let disk = quorate_disk::FsDisk::open(&options.data_dir)?;
-        assemble(options, &plan, listeners, disk)
+        let reader = disk.reader()?;
+        assemble(options, &plan, listeners, disk, reader)
     }
 
-    /// Starts a member on any disk; [`Options::data_dir`] only stands in messages.
+    /// Starts a member on any disk, which `reader` reads; [`Options::data_dir`] only stands in
+    /// messages.
     ///
     /// # Errors
     /// Like [`Server::start`].
     pub async fn start_on(
         options: &Options,
         disk: impl Disk + Send + 'static,
+        reader: impl AsRef<dyn Disk> + Send + 'static,
     ) -> Result<Server, StartError> {
         let plan = options.plan()?;
         let listeners = Listeners::bind(&plan).await?;
-        assemble(options, &plan, listeners, disk)
+        assemble(options, &plan, listeners, disk, reader)
     }
 
     /// What is known about it.
@@ -152,7 +155,7 @@ impl Server {
             end = self.driver.ended() => {
                 ended.driver = true;
                 match end {
-                    Ok(End::Disk(error)) => Err(RunError::Disk(error)),
+                    Ok(End::Halted(reason)) => Err(RunError::Halted(reason)),
                     Ok(End::Stopped) => unreachable!("nobody has told the member to stop"),
                     Err(threads::Died) => Err(RunError::Panicked("member")),
                 }
@@ -160,7 +163,7 @@ impl Server {
             end = self.disk.ended() => {
                 ended.disk = true;
                 match end {
-                    Ok(Some(error)) => Err(RunError::Disk(error)),
+                    Ok(Some(error)) => Err(RunError::Halted(error.into())),
                     // It served the member as long as there was one.
                     Ok(None) => Err(RunError::Panicked("member")),
                     Err(threads::Died) => Err(RunError::Panicked("disk")),
@@ -208,6 +211,7 @@ fn assemble(
     plan: &Plan,
     Listeners { clients, peers }: Listeners,
     mut disk: impl Disk + Send + 'static,
+    reader: impl AsRef<dyn Disk> + Send + 'static,
 ) -> Result<Server, StartError> {
     let clock = Clock::start();
     let config = options.member_config(plan, first_request_id());
@@ -221,6 +225,7 @@ fn assemble(
     let disk = threads::spawn("disk", disk::serve(disk, submitted, handle.clone()))?;
     let driver = Driver {
         member,
+        reader,
         clock,
         timers: Timers::new(options.timing),
         links: Links::open(plan.cluster_id, plan.id, &plan.founders),

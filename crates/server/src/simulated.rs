@@ -34,6 +34,12 @@ impl SharedDisk {
     }
 }
 
+impl AsRef<dyn Disk> for SharedDisk {
+    fn as_ref(&self) -> &(dyn Disk + 'static) {
+        self
+    }
+}
+
 impl Disk for SharedDisk {
     fn list(&self, dir: &DiskPath) -> Result<Vec<DiskPath>, DiskError> {
         self.lock().list(dir)
@@ -125,7 +131,7 @@ impl Cluster {
             let serve = move || {
                 let disk = disk.clone();
                 async move {
-                    let server = Server::start_on(&options(member), disk).await;
+                    let server = Server::start_on(&options(member), disk.clone(), disk).await;
                     let ran = server.expect("it starts").run(std::future::pending()).await;
                     panic!("a server ended by itself: {ran:?}");
                 }
@@ -304,7 +310,8 @@ fn a_server_that_stops_tells_its_clients() {
         let (ready, is_ready) = oneshot::channel();
         let server = node.spawn(async move {
             // Two members that do not exist: nothing is ever committed.
-            let server = Server::start_on(&options(0), SharedDisk::default()).await;
+            let disk = SharedDisk::default();
+            let server = Server::start_on(&options(0), disk.clone(), disk).await;
             let server = server.expect("it starts");
             ready.send(()).expect("somebody waits");
             server.run(async { stopped.await.expect("it is told to stop") }).await

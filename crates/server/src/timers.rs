@@ -8,10 +8,14 @@ use tokio::time::Instant;
 use crate::options::Timing;
 
 /// In which order timers fire that are due together.
-const TIMERS: [Timer; 4] = [Timer::Heartbeat, Timer::Election, Timer::Jitter, Timer::Housekeeping];
+const TIMERS: [Timer; 5] =
+    [Timer::Heartbeat, Timer::Election, Timer::Jitter, Timer::Housekeeping, Timer::Upkeep];
 
 /// How often what waits is looked through.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
+
+/// How often the store is looked after.
+const UPKEEP: Duration = Duration::from_millis(200);
 
 /// When each timer is due.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ impl Timers {
             Timer::Jitter => random_part(self.timing.election_timeout),
             Timer::Heartbeat => self.timing.heartbeat_interval,
             Timer::Housekeeping => HOUSEKEEPING,
+            Timer::Upkeep => UPKEEP,
         };
         *self.deadline(timer) = Some(now + duration);
     }

@@ -9,7 +9,7 @@ use crate::{PeerMessage, Timer};
 fn sent(group: &Group, wanted: impl Fn(&Body) -> bool) -> usize {
     let wanted = |message: &&PeerMessage| match message {
         PeerMessage::Raft { message, .. } => wanted(&message.body),
-        PeerMessage::Propose { .. } => false,
+        PeerMessage::Propose { .. } | PeerMessage::Store { .. } => false,
     };
     group.messages.iter().filter(wanted).count()
 }

@@ -94,7 +94,7 @@ impl Group {
     }
 
     pub(super) fn input(&mut self, index: usize, input: Input) {
-        self.members[index].handle(self.now, input);
+        self.members[index].handle(self.now, input, &self.disks[index]);
         self.collect(index);
     }
 
@@ -112,7 +112,7 @@ impl Group {
             PeerMessage::Raft { message, .. } => {
                 matches!(message.body, Body::PreVote { .. } | Body::PreVoteReply { .. })
             }
-            PeerMessage::Propose { .. } => false,
+            PeerMessage::Propose { .. } | PeerMessage::Store { .. } => false,
         };
         while let Some(position) = self.messages.iter().position(is_pre_vote) {
             let message = self.messages.remove(position).expect("it is there");
@@ -140,10 +140,7 @@ impl Group {
     }
 
     pub(super) fn deliver(&mut self, message: PeerMessage) {
-        let to = match &message {
-            PeerMessage::Raft { message, .. } => message.to,
-            PeerMessage::Propose { to, .. } => *to,
-        };
+        let to = message.to();
         // Nobody may be there yet.
         if to.0 as usize <= self.members.len() {
             self.input(to.0 as usize - 1, Input::Peer(message));

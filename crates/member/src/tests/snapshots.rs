@@ -121,7 +121,7 @@ fn write_without(group: &mut Group, index: usize) {
             let id = index as u64 + 1;
             group.messages.retain(|message| match message {
                 PeerMessage::Raft { message, .. } => message.to.0 != id && message.from.0 != id,
-                PeerMessage::Propose { .. } => true,
+                PeerMessage::Propose { .. } | PeerMessage::Store { .. } => true,
             });
             if let Some(message) = group.messages.pop_front() {
                 group.deliver(message);

@@ -19,6 +19,8 @@ pub(super) struct Disk {
     pub(super) changes: BTreeMap<LogIndex, MembershipChange>,
     /// The last entry that it held when it lost some, or earlier.
     pub(super) doubtful: LogIndex,
+    /// How often it lost some.
+    pub(super) losses: usize,
     /// What stood behind an entry before it was replaced last.
     replaced: Option<(LogIndex, Vec<EntryMeta>, BTreeMap<LogIndex, MembershipChange>)>,
 }
@@ -95,6 +97,7 @@ impl Disk {
     /// The last `entries` entries are gone, as far as they are not in the snapshot. If what replaced
     /// others is gone, those others are back.
     pub(super) fn lose(&mut self, entries: usize) {
+        self.losses += 1;
         self.doubtful = self.doubtful.max(self.last_index());
         let mut kept = self.log.len().saturating_sub(entries);
         if let Some((behind, ..)) = &self.replaced {

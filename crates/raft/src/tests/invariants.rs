@@ -128,8 +128,8 @@ struct Known {
 struct Memory {
     durable: HardState,
     on_disk: Vec<EntryMeta>,
-    /// What it has lost of that: up to here it held something once.
-    doubtful: LogIndex,
+    /// How often it lost some of that.
+    losses: usize,
     up: bool,
     // Of this incarnation.
     role: Option<Role>,
@@ -160,9 +160,9 @@ impl Invariants {
             let up = group.is_up(id);
             if memory.up && !up {
                 let durable = memory.durable;
-                let (on_disk, doubtful, answers_seen) =
-                    (std::mem::take(&mut memory.on_disk), memory.doubtful, memory.answers_seen);
-                *memory = Memory { durable, on_disk, doubtful, answers_seen, ..Memory::default() };
+                let (on_disk, losses, answers_seen) =
+                    (std::mem::take(&mut memory.on_disk), memory.losses, memory.answers_seen);
+                *memory = Memory { durable, on_disk, losses, answers_seen, ..Memory::default() };
                 logs_changed = true;
             }
             memory.up = up;
@@ -197,12 +197,8 @@ impl Invariants {
         let disk = &group.node(id).disk;
         let durable = disk.hard_state;
         let memory = self.members.entry(id).or_default();
-        if disk.doubtful > memory.doubtful
-            || disk.last_index().0 < memory.on_disk.len() as u64
-                && !memory.up
-                && disk.doubtful.0 >= memory.on_disk.len() as u64
-        {
-            memory.doubtful = disk.doubtful;
+        if disk.losses > memory.losses {
+            memory.losses = disk.losses;
             memory.on_disk = disk.entries();
             memory.durable.commit = memory.durable.commit.min(durable.commit);
         }

@@ -72,7 +72,7 @@ impl PeerService {
 fn sender(message: &PeerMessage) -> NodeId {
     match message {
         PeerMessage::Raft { message, .. } => message.from,
-        PeerMessage::Propose { from, .. } => *from,
+        PeerMessage::Propose { from, .. } | PeerMessage::Store { from, .. } => *from,
     }
 }
 

@@ -19,6 +19,8 @@
 //! | `ReadIndex` | MsgReadIndex | context: the request's id |
 //! | `ReadIndexReply` | MsgReadIndexResp | context: the request's id; index |
 
+mod store;
+
 use bytes::Bytes;
 use prost::Message as _;
 use quorate_member::{PeerMessage, Ticket};
@@ -79,6 +81,9 @@ pub(super) fn to_frame(message: PeerMessage) -> Frame {
                 payload,
             })
         }
+        PeerMessage::Store { from, to, message } => {
+            frame::Frame::Store(store::to_wire(from, to, message))
+        }
     };
     Frame { frame: Some(frame) }
 }
@@ -93,6 +98,7 @@ pub(super) fn from_frame(frame: Frame) -> Result<PeerMessage, WireError> {
             ticket: Ticket { process: forward.process, number: forward.number },
             payload: forward.payload,
         }),
+        Some(frame::Frame::Store(store)) => store::from_wire(store),
         Some(frame::Frame::Hello(_)) | None => Err(WireError::Empty),
     }
 }

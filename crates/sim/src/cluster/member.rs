@@ -17,6 +17,9 @@ use super::milestones::Milestones;
 use crate::engine::{Input, Io, LocalTime, Nanos, NodeId, TimerId};
 use crate::schedule::{ClusterPlan, Schedule};
 
+/// How often a member looks after its store.
+const UPKEEP: Nanos = Nanos::from_millis(200);
+
 /// The cluster's id on its members' disks.
 const CLUSTER_ID: u64 = 0x71756f_72617465;
 
@@ -166,7 +169,6 @@ impl MemberNode {
     ) {
         self.activity.clear();
         self.opened = None;
-        let snapshot_came = is_snapshot(&input);
         let input = match input {
             Input::Message { message: Message::Peer(message), .. } => MemberInput::Peer(message),
             Input::Message { from, message: Message::Request { id, request } } => {
@@ -178,9 +180,10 @@ impl MemberNode {
             Input::Timer(timer) => MemberInput::Timer(from_timer_id(timer)),
             Input::Disk { token, result } => MemberInput::Disk { batch: BatchId(token), result },
         };
-        self.member.handle(to_time(io.now()), input);
+        let now = to_time(io.now());
+        self.member.handle(now, input, io.contents());
         self.carry_out(io);
-        self.milestones.note(&self.member, snapshot_came, io);
+        self.milestones.note(&self.member, io);
     }
 
     fn open_session(
@@ -229,6 +232,7 @@ impl MemberNode {
                             .between(Nanos::from_nanos(0), self.election_timeout),
                         Timer::Heartbeat => self.heartbeat,
                         Timer::Housekeeping => self.housekeeping,
+                        Timer::Upkeep => UPKEEP,
                     };
                     io.set_timer(to_timer_id(timer), after);
                 }
@@ -246,7 +250,7 @@ impl MemberNode {
     fn note_message(&mut self, message: &PeerMessage) -> NodeId {
         let activity = &mut self.activity;
         match message {
-            PeerMessage::Propose { to, .. } => to_node(*to),
+            PeerMessage::Propose { to, .. } | PeerMessage::Store { to, .. } => to_node(*to),
             PeerMessage::Raft { message, .. } => {
                 activity.sent_term = activity.sent_term.max(message.term);
                 match message.body {
@@ -330,14 +334,6 @@ fn to_options(plan: &ClusterPlan, node: NodeId) -> Options {
     }
 }
 
-fn is_snapshot(input: &Input<Message>) -> bool {
-    let Input::Message { message: Message::Peer(PeerMessage::Raft { message, .. }), .. } = input
-    else {
-        return false;
-    };
-    matches!(message.body, Body::Snapshot(_))
-}
-
 fn to_time(now: LocalTime) -> Time {
     Time(now.as_nanos())
 }
@@ -348,6 +344,7 @@ fn to_timer_id(timer: Timer) -> TimerId {
         Timer::Heartbeat => 1,
         Timer::Housekeeping => 2,
         Timer::Jitter => 3,
+        Timer::Upkeep => 4,
     })
 }
 
@@ -357,6 +354,7 @@ fn from_timer_id(timer: TimerId) -> Timer {
         1 => Timer::Heartbeat,
         2 => Timer::Housekeeping,
         3 => Timer::Jitter,
+        4 => Timer::Upkeep,
         other => unreachable!("timer {other} was never set"),
     }
 }

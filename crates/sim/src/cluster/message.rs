@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use quorate_member::{Error, PeerMessage, Request, Response};
+use quorate_member::{Error, PeerMessage, Request, Response, StoreMessage};
 use quorate_raft::{AppendOutcome, Body};
 use serde_json::{Value, json};
 
@@ -41,6 +41,16 @@ impl Message {
                 (term, ticket).hash(&mut hasher);
                 payload.hash(&mut hasher);
             }
+            Message::Peer(PeerMessage::Store { message, .. }) => match message {
+                StoreMessage::Fetch { index, chunk } => (0, index, chunk.offset).hash(&mut hasher),
+                StoreMessage::Chunk { index, chunk, data } => {
+                    (1, index, chunk.offset, data).hash(&mut hasher);
+                }
+                StoreMessage::WantRecord { change } => (2, &change.key).hash(&mut hasher),
+                StoreMessage::Record { change, record } => {
+                    (3, &change.key, record).hash(&mut hasher);
+                }
+            },
             Message::Request { id, .. } => hasher.write_u32(*id),
             Message::Reply { id, result } => {
                 hasher.write_u32(*id);
@@ -64,6 +74,7 @@ impl Message {
             Message::Peer(PeerMessage::Propose { term, ticket, payload, .. }) => {
                 json!({ "propose": { "term": term.0, "number": ticket.number, "bytes": payload.len() } })
             }
+            Message::Peer(PeerMessage::Store { message, .. }) => describe_store(message),
             Message::Request { id, request } => {
                 json!({ "request": id, "asks": format!("{request:?}") })
             }
@@ -74,6 +85,24 @@ impl Message {
                 Err(error) => json!({ "reply": id, "error": error.to_string() }),
             },
         }
+    }
+}
+
+fn describe_store(message: &StoreMessage) -> Value {
+    match message {
+        StoreMessage::Fetch { index, chunk } => json!({ "fetch": {
+            "snapshot": index.0, "segment": chunk.segment.0, "offset": chunk.offset,
+        } }),
+        StoreMessage::Chunk { index, chunk, data } => json!({ "chunk": {
+            "snapshot": index.0, "segment": chunk.segment.0, "offset": chunk.offset,
+            "bytes": data.len(),
+        } }),
+        StoreMessage::WantRecord { change } => {
+            json!({ "want_record": { "revision": change.revision.0 } })
+        }
+        StoreMessage::Record { change, record } => json!({ "record": {
+            "revision": change.revision.0, "found": record.is_some(),
+        } }),
     }
 }
 

@@ -29,8 +29,8 @@ impl Milestones {
         }
     }
 
-    /// Marks what a step has reached. `snapshot_came`: it was a leader's snapshot.
-    pub(crate) fn note(&mut self, member: &Member, snapshot_came: bool, io: &mut Io<'_, Message>) {
+    /// Marks what a step has reached.
+    pub(crate) fn note(&mut self, member: &Member, io: &mut Io<'_, Message>) {
         let view = member.view();
         let now = Milestones::seen(&view);
         if now == *self {
@@ -38,7 +38,9 @@ impl Milestones {
         }
         let before = std::mem::replace(self, now);
         if now.snapshot > before.snapshot {
-            io.mark(if snapshot_came { "snapshot-installed" } else { "snapshot-taken" });
+            // Its own are of what it has applied.
+            let came = view.snapshot.index > member.applied();
+            io.mark(if came { "snapshot-installed" } else { "snapshot-taken" });
         }
         if now.configuration < before.configuration {
             io.mark("configuration-rolled-back");

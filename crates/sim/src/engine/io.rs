@@ -69,6 +69,15 @@ impl<'a, M: Clone> Io<'a, M> {
         self.core.disk(self.node).contents_mut()
     }
 
+    /// What the node's disk holds, to read. It takes no time; what a batch under way will change
+    /// does not show before it is done.
+    ///
+    /// # Panics
+    /// On a node without a disk.
+    pub fn contents(&mut self) -> &MemDisk {
+        self.core.disk(self.node).contents()
+    }
+
     /// Hands operations to the disk. They are carried out in order, after all that was submitted
     /// before, and [`Input::Disk`](super::Input::Disk) with `token` tells when all are done. A crash
     /// in between leaves the first few of them carried out, and nobody is told.

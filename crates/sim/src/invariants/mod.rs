@@ -67,8 +67,9 @@ mod tests;
 use std::fmt;
 
 use quorate_member::Time;
-use quorate_mvcc::Store;
+use quorate_mvcc::Reader;
 use quorate_raft::{LogIndex, Role, Term};
+use quorate_wal::disk::{DiskPath, MemDisk};
 
 use crate::cluster::{Cluster, ClusterNode};
 use crate::engine::{Cause, NodeId, Step, View};
@@ -240,9 +241,9 @@ impl Invariants {
                 let recovered = self.books.recovered(member, node)?;
                 acknowledged_is_durable::check_recovery(&self.books, member, &recovered)?;
                 monotonic_term_and_vote::check_recovery(&self.books, member, &recovered)?;
-                self.books.boot(member, recovered, disk.is_clean());
+                self.books.boot(member, recovered, log_is_durable(disk));
             }
-            Cause::Disk { token } => self.books.completed(member, token, disk.is_clean()),
+            Cause::Disk { token } => self.books.completed(member, token, log_is_durable(disk)),
             _ => {}
         }
         let change = self.books.update(step, node)?;
@@ -251,7 +252,8 @@ impl Invariants {
             .check(&change, self.books.pages.len(), |member| lease_of(member, view))?;
         if change.restored() {
             let others = stores(view).filter(|(other, _)| *other != step.node);
-            snapshot_consistent::check_store(member, node.member.store(), others)?;
+            let restored = node.member.store().reader(disk);
+            snapshot_consistent::check_store(member, restored, others)?;
         }
         self.books.settle(&change);
         Ok(())
@@ -308,10 +310,21 @@ impl Invariants {
     }
 }
 
+/// Whether nothing of the log and its snapshots would be lost with the power. The store may: the
+/// log has it, too.
+fn log_is_durable(disk: &MemDisk) -> bool {
+    ["member/wal", "member/snap"]
+        .into_iter()
+        .all(|dir| disk.is_clean_below(&DiskPath::new(dir).expect("it is a path")))
+}
+
 /// The stores of all members that run.
-fn stores<'a>(view: &View<'a, Cluster>) -> impl Iterator<Item = (NodeId, &'a Store)> + use<'a> {
+fn stores<'a>(view: &View<'a, Cluster>) -> impl Iterator<Item = (NodeId, Reader<'a>)> {
     view.running().filter_map(|(node, state)| match state {
-        ClusterNode::Member(member) => Some((node, member.member.store())),
+        ClusterNode::Member(member) => {
+            let disk = view.disk(node).expect("a member has a disk");
+            Some((node, member.member.store().reader(disk)))
+        }
         ClusterNode::Client(_) | ClusterNode::Operator(_) => None,
     })
 }

@@ -1,7 +1,7 @@
 //! Invariant 21: A snapshot's index, term and configuration are those of the committed log there,
 //! and what it holds is what others hold who applied the entries themselves.
 
-use quorate_mvcc::Store;
+use quorate_mvcc::Reader;
 use quorate_raft::{LogIndex, ProtocolView};
 
 use super::books::{Books, Change, Slot, slot_at};
@@ -34,8 +34,8 @@ pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation>
 /// the same revisions.
 pub(super) fn check_store<'a>(
     member: usize,
-    restored: &Store,
-    others: impl IntoIterator<Item = (NodeId, &'a Store)>,
+    restored: Reader<'_>,
+    others: impl IntoIterator<Item = (NodeId, Reader<'a>)>,
 ) -> Result<(), Violation> {
     for (other, store) in others {
         let revision = restored.revision().min(store.revision());

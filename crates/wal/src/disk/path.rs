@@ -81,6 +81,13 @@ impl DiskPath {
         self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
     }
 
+    /// Whether this name is in `dir`, or in a directory there.
+    #[must_use]
+    pub fn is_below(&self, dir: &DiskPath) -> bool {
+        let behind = self.as_str().strip_prefix(dir.as_str());
+        behind.is_some_and(|rest| dir.as_str().is_empty() || rest.starts_with('/'))
+    }
+
     /// Whether this name is directly in `dir`.
     #[must_use]
     pub fn is_in(&self, dir: &DiskPath) -> bool {

@@ -1,4 +1,7 @@
 use super::*;
+use quorate_member::StoreMessage;
+use quorate_mvcc::{ChangeId, ChunkId, Revision, SegmentId};
+use quorate_proto::quoratepb as pb;
 use quorate_raft::List;
 
 fn check(body: Body, payloads: Vec<Bytes>) {
@@ -112,6 +115,40 @@ fn a_forwarded_write_arrives_as_it_was_sent() {
         payload: Bytes::from_static(b"a write"),
     };
     assert_eq!(from_frame(to_frame(message.clone())), Ok(message));
+}
+
+#[test]
+fn what_stores_say_arrives_as_it_was_sent() {
+    let index = LogIndex(77);
+    let chunk = ChunkId { segment: SegmentId(3), offset: 1 << 33, len: 1 << 20 };
+    let change = ChangeId { key: Bytes::from_static(b"k"), revision: Revision(9) };
+    for message in [
+        StoreMessage::Fetch { index, chunk },
+        StoreMessage::Chunk { index, chunk, data: Bytes::from_static(b"records") },
+        StoreMessage::WantRecord { change: change.clone() },
+        StoreMessage::Record { change: change.clone(), record: None },
+        StoreMessage::Record { change, record: Some(Bytes::from_static(b"a record")) },
+    ] {
+        let message = PeerMessage::Store { from: NodeId(2), to: NodeId(3), message };
+        let bytes = to_frame(message.clone()).encode_to_vec();
+        let frame = Frame::decode(bytes.as_slice()).expect("its own bytes decode");
+        assert_eq!(from_frame(frame), Ok(message));
+    }
+    for (message, error) in [
+        (None, WireError::Empty),
+        (
+            Some(pb::store::Message::Fetch(pb::Fetch::default())),
+            WireError::Missing { kind: "Fetch", field: "id" },
+        ),
+        (
+            Some(pb::store::Message::Record(pb::Record::default())),
+            WireError::Missing { kind: "Record", field: "id" },
+        ),
+    ] {
+        let store = pb::Store { message, ..pb::Store::default() };
+        let frame = Frame { frame: Some(frame::Frame::Store(store)) };
+        assert_eq!(from_frame(frame), Err(error));
+    }
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! The store's upkeep, a little at a time: what compactions left to do, looking for damage before
+//! somebody meets it, and repairing what was found from other members.
+
+use quorate_mvcc::{ChangeId, Damage, DamagedPart, RepairError, Scrubber};
+use quorate_wal::disk::Disk;
+
+use crate::config::Time;
+use crate::member::Member;
+use crate::store_messages::StoreMessage;
+
+/// What is known to be damaged, and how the search for more goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    scrubber: Scrubber,
+    damaged: Vec<Known>,
+    health: Health,
+}
+
+#[derive(Debug)]
+struct Known {
+    damage: Damage,
+    /// When others were asked last.
+    asked: Option<Time>,
+}
+
+/// How often a member's store was damaged, and repaired, since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Damage that was found.
+    pub found: u64,
+    /// Of this, what the scrubber found before anybody met it.
+    pub found_by_scrubbing: u64,
+    /// What was repaired.
+    pub repaired: u64,
+    /// How often all of the store was looked at.
+    pub scrubs: u64,
+}
+
+impl Member {
+    /// What of the store is damaged and not repaired yet.
+    pub fn damage(&self) -> impl Iterator<Item = &Damage> {
+        self.upkeep.damaged.iter().map(|known| &known.damage)
+    }
+
+    /// How often its store was damaged, and repaired.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health { scrubs: self.upkeep.scrubber.rounds(), ..self.upkeep.health }
+    }
+
+    pub(crate) fn note_damage(&mut self, damage: Damage) {
+        let is_it = |known: &Known| {
+            (known.damage.segment, &known.damage.part) == (damage.segment, &damage.part)
+        };
+        if !self.upkeep.damaged.iter().any(is_it) {
+            self.upkeep.health.found += 1;
+            self.upkeep.damaged.push(Known { damage, asked: None });
+        }
+    }
+
+    /// A step of each.
+    pub(crate) fn keep_store(&mut self, disk: &dyn Disk) {
+        let budget = self.config.upkeep_bytes;
+        let progress = self.store.work(disk, budget);
+        if let Some(damage) = progress.damage {
+            self.note_damage(damage);
+        }
+        for damage in self.upkeep.scrubber.step(&self.store, disk, budget) {
+            let before = self.upkeep.health.found;
+            self.note_damage(damage);
+            self.upkeep.health.found_by_scrubbing += self.upkeep.health.found - before;
+        }
+        self.see_to_damage(disk);
+    }
+
+    /// Asks the others for what is damaged; keys' files are written anew from the data.
+    fn see_to_damage(&mut self, disk: &dyn Disk) {
+        let others: Vec<_> = {
+            let mut members = self.raft.view().configuration.members();
+            members.retain(|member| *member != self.config.id);
+            members
+        };
+        let mut position = 0;
+        while let Some(known) = self.upkeep.damaged.get_mut(position) {
+            let patience = self.config.read_retry_ns;
+            match &known.damage.part {
+                DamagedPart::Record { change: Some(change), .. } => {
+                    position += 1;
+                    if known.asked.is_some_and(|asked| asked.0 + patience > self.now.0) {
+                        continue;
+                    }
+                    known.asked = Some(self.now);
+                    let change = change.clone();
+                    for to in &others {
+                        let change = change.clone();
+                        self.send_to_store(*to, StoreMessage::WantRecord { change });
+                    }
+                }
+                DamagedPart::Keys | DamagedPart::Record { change: None, .. } => {
+                    match self.store.repair(&known.damage, &[], disk) {
+                        Ok(()) | Err(RepairError::Gone) => {
+                            self.upkeep.damaged.remove(position);
+                            self.upkeep.health.repaired += 1;
+                        }
+                        // Damaged twice: a restart from an older snapshot, or a peer's, helps.
+                        Err(_) => position += 1,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Another member's record of a change.
+    pub(crate) fn repair(&mut self, change: &ChangeId, record: Option<&[u8]>, disk: &dyn Disk) {
+        let is_it = |known: &Known| match &known.damage.part {
+            DamagedPart::Record { change: Some(damaged), .. } => damaged == change,
+            _ => false,
+        };
+        let Some(position) = self.upkeep.damaged.iter().position(is_it) else { return };
+        let damage = &self.upkeep.damaged[position].damage;
+        let repaired = match record {
+            Some(record) => match self.store.repair(damage, record, disk) {
+                Ok(()) | Err(RepairError::Gone) => true,
+                Err(_) => false,
+            },
+            // Nobody needs what no read can see.
+            None => self.store.give_up(damage),
+        };
+        if repaired {
+            self.upkeep.damaged.remove(position);
+            self.upkeep.health.repaired += 1;
+        }
+    }
+}

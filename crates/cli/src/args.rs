@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use quorate_sim::campaign::{Shard, ShardError};
 use quorate_sim::{Seed, SeedError};
 
+use crate::serve::ServeArgs;
 use crate::units::{parse_bytes, parse_duration};
 
 const EXIT_CODES: &str = "\
@@ -82,6 +83,8 @@ pub(crate) enum Command {
     Model(ModelArgs),
     /// Look at a member's store, or judge it; never changes it
     Store(crate::store::StoreArgs),
+    /// Serve etcd's v3 API (for now its KV service, in plaintext), as one member of a cluster
+    Serve(ServeArgs),
     /// Look at a member's write-ahead log, or judge it; never changes it
     Wal(crate::wal::WalArgs),
     /// Print a completion script for a shell

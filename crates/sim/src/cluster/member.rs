@@ -148,6 +148,12 @@ impl MemberNode {
         if report.torn_tail.is_some() {
             io.mark("torn-tail-repaired");
         }
+        if !report.log_damage.is_empty() {
+            io.mark("log-damage-met");
+        }
+        if !report.damaged_snapshots.is_empty() {
+            io.mark("snapshot-passed-over");
+        }
         if report.entries > 0 {
             io.mark("member-recovered-entries");
         }

@@ -1,6 +1,7 @@
-//! What a member's steps reach: its changes of configuration, snapshots and transfers, as marks.
+//! What a member's steps reach: its changes of configuration, snapshots, transfers and repairs, as
+//! marks.
 
-use quorate_member::Member;
+use quorate_member::{Health, Member};
 use quorate_raft::{Change, LogIndex, MembershipChange, ProtocolView, Role};
 
 use super::message::Message;
@@ -13,26 +14,30 @@ pub(crate) struct Milestones {
     snapshot: LogIndex,
     leads: bool,
     hands_over: bool,
+    abstains: bool,
+    health: Health,
 }
 
 impl Milestones {
     pub(crate) fn of(member: &Member) -> Milestones {
-        Milestones::seen(&member.view())
+        Milestones::seen(&member.view(), member.health())
     }
 
-    fn seen(view: &ProtocolView<'_>) -> Milestones {
+    fn seen(view: &ProtocolView<'_>, health: Health) -> Milestones {
         Milestones {
             configuration: view.membership.current_index(),
             snapshot: view.snapshot.index,
             leads: view.role == Role::Leader,
             hands_over: view.transfer.is_some(),
+            abstains: view.abstains,
+            health,
         }
     }
 
     /// Marks what a step has reached.
     pub(crate) fn note(&mut self, member: &Member, io: &mut Io<'_, Message>) {
         let view = member.view();
-        let now = Milestones::seen(&view);
+        let now = Milestones::seen(&view, member.health());
         if now == *self {
             return;
         }
@@ -41,6 +46,15 @@ impl Milestones {
             // Its own are of what it has applied.
             let came = view.snapshot.index > member.applied();
             io.mark(if came { "snapshot-installed" } else { "snapshot-taken" });
+        }
+        if before.abstains && !now.abstains {
+            io.mark("log-repaired");
+        }
+        if now.health.repaired > before.health.repaired {
+            io.mark("store-repaired");
+        }
+        if now.health.found_by_scrubbing > before.health.found_by_scrubbing {
+            io.mark("scrub-found-damage");
         }
         if now.configuration < before.configuration {
             io.mark("configuration-rolled-back");

@@ -192,8 +192,8 @@ pub enum Cause {
     Replaced,
     /// It stopped by itself, because its disk had failed.
     Halt,
-    /// What was durable on its disk was destroyed; it does not know.
-    Damage,
+    /// What was durable in files of this kind on its disk was destroyed; it does not know.
+    Damage(FileKind),
 }
 
 impl fmt::Display for Cause {
@@ -207,7 +207,7 @@ impl fmt::Display for Cause {
             Cause::PowerLoss => write!(f, "loses power"),
             Cause::Replaced => write!(f, "gets another machine"),
             Cause::Halt => write!(f, "stops because of its disk"),
-            Cause::Damage => write!(f, "has its disk damaged"),
+            Cause::Damage(files) => write!(f, "has its {files} damaged"),
         }
     }
 }

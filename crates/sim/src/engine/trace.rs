@@ -47,7 +47,7 @@ impl TraceHash {
             Cause::PowerLoss => (6, 0),
             Cause::Replaced => (7, 0),
             Cause::Halt => (8, 0),
-            Cause::Damage => (9, 0),
+            Cause::Damage(files) => (9, files as u32),
         };
         self.mix(step.time.as_nanos());
         self.mix(u64::from(detail) << 32 | u64::from(step.node.0) << 4 | kind);
@@ -122,7 +122,7 @@ impl<M> Recorder<M> {
             Cause::PowerLoss => ("power_loss", json!({})),
             Cause::Replaced => ("replaced", json!({})),
             Cause::Halt => ("halt", json!({})),
-            Cause::Damage => ("damage", json!({})),
+            Cause::Damage(files) => ("damage", json!({ "files": files })),
         };
         line.insert("event".into(), event.into());
         if let Value::Object(details) = details {

@@ -228,8 +228,9 @@ impl<S: System> World<S> {
             }
             Event::Disk { node, epoch } => {
                 let is_current = self.core.disk(node).is_current(epoch);
+                let may_misdirect = is_current && !self.core.unfelt.is_empty();
                 let misdirected =
-                    is_current && !self.core.unfelt.is_empty() && self.misdirect_write(node);
+                    if may_misdirect { self.misdirect_write(node) } else { None };
                 let Some((token, result)) = self.core.disk(node).complete(epoch) else {
                     return Ok(());
                 };
@@ -237,8 +238,8 @@ impl<S: System> World<S> {
                 self.core.counters.one(Count::DiskBatch);
                 self.core.counters.add(Count::DiskFailure, u64::from(result.is_err()));
                 self.core.start_disk(node);
-                if misdirected {
-                    self.damaged(node)?;
+                if let Some(files) = misdirected {
+                    self.damaged(node, files)?;
                 }
                 self.offer(node, Pending::Disk { token, result })
             }

@@ -21,7 +21,7 @@ use quorate_wal::disk::MemDisk;
 use super::group::{Group, Members};
 use super::{Violation, configuration_from_log, snapshot_consistent};
 use crate::cluster::{Activity, DigestHasher, MemberNode, doubtful};
-use crate::engine::{NodeId, Step};
+use crate::engine::{FileKind, NodeId, Step};
 
 /// The entry with which a group begins. Each founder writes it by itself before it does anything
 /// else, and it is committed by definition.
@@ -77,13 +77,15 @@ pub(crate) struct Page {
     pub(crate) doubtful: LogIndex,
 }
 
-/// What is known of damage to a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Damage {
-    /// Its member has not started since.
-    Fresh,
-    /// Its member has started, and so has read what is left.
-    Met,
+/// What is still needed before damage to a disk counts as met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// Log and snapshots are read when the member starts.
+    pub(crate) needs_start: bool,
+    /// A store's values are not: its scrubber has to come by, from the beginning to the end.
+    pub(crate) needs_scrub: bool,
+    /// After so many rounds of the scrubber it has.
+    scrubbed_after: Option<u64>,
 }
 
 /// What of a member's protocol state the invariants compare before and after a step.
@@ -454,9 +456,13 @@ impl Books {
         page.unsubmitted = None;
     }
 
-    /// What was durable on a member's disk is destroyed.
-    pub(crate) fn damage(&mut self, member: usize) {
-        self.pages[member].damage = Some(Damage::Fresh);
+    /// What was durable in a member's files is destroyed.
+    pub(crate) fn damage(&mut self, member: usize, files: FileKind) {
+        let damage = self.pages[member].damage.get_or_insert_default();
+        match files {
+            FileKind::Log | FileKind::Snapshot => damage.needs_start = true,
+            FileKind::Store => (damage.needs_scrub, damage.scrubbed_after) = (true, None),
+        }
     }
 
     /// Whether the others can make up for damage to a member's disk: none of them is damaged, and
@@ -475,14 +481,22 @@ impl Books {
         })
     }
 
-    /// Notes whether a member has made up for damage: it has started since, has caught up, takes
-    /// part in elections, and will do so when it starts again.
+    /// Notes whether a member has made up for damage: it has started or scrubbed since, has caught up,
+    /// knows of no damage, takes part in elections, and will do so when it starts again.
     pub(crate) fn look_after_damage(&mut self, member: usize, node: &MemberNode, disk: &MemDisk) {
         let page = &mut self.pages[member];
-        let may_have = page.damage == Some(Damage::Met)
+        let Some(damage) = &mut page.damage else { return };
+        if damage.needs_scrub {
+            // The round that is under way may have passed it already.
+            let rounds = node.member.health().scrubs;
+            damage.needs_scrub = rounds < *damage.scrubbed_after.get_or_insert(rounds + 2);
+        }
+        let met = !damage.needs_start && !damage.needs_scrub;
+        let whole = met
             && node.member.is_caught_up()
-            && !node.member.view().abstains;
-        if may_have && doubtful(disk) == LogIndex::ZERO {
+            && !node.member.view().abstains
+            && node.member.damage().next().is_none();
+        if whole && doubtful(disk) == LogIndex::ZERO {
             page.damage = None;
             page.lost.clear();
         }
@@ -528,7 +542,9 @@ impl Books {
         let untouched = self.untouched(member);
         let page = &mut self.pages[member];
         let Recovered { log, hard, base, abstains, doubtful } = recovered;
-        page.damage = page.damage.map(|_| Damage::Met);
+        if let Some(damage) = &mut page.damage {
+            (damage.needs_start, damage.scrubbed_after) = (false, None);
+        }
         page.doubtful = page.doubtful.max(doubtful);
         let common = common_prefix(&page.durable, &log);
         if abstains && common < untouched {

@@ -249,8 +249,8 @@ impl Invariants {
             self.books.replace(member);
             return self.check_who_is_left();
         }
-        if step.cause == Cause::Damage {
-            self.books.damage(member);
+        if let Cause::Damage(files) = step.cause {
+            self.books.damage(member, files);
             return Ok(());
         }
         let Some(ClusterNode::Member(node)) = view.node(step.node) else {

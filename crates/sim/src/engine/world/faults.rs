@@ -207,22 +207,22 @@ impl<S: System> World<S> {
             self.core.feel_one(index);
         }
         self.core.deactivate(index);
-        if changed > 0 { self.damaged(node) } else { Ok(()) }
+        if changed > 0 { self.damaged(node, files) } else { Ok(()) }
     }
 
     /// Has a write of the batch that is about to be carried out land elsewhere, if a fault waits for
-    /// one and the system allows it. Says whether it did.
-    pub(super) fn misdirect_write(&mut self, node: NodeId) -> bool {
+    /// one and the system allows it. Says in what files it did.
+    pub(super) fn misdirect_write(&mut self, node: NodeId) -> Option<FileKind> {
         let waits = self.core.unfelt.iter().find_map(|index| {
             match self.core.faults[*index as usize].scheduled.fault {
                 Fault::MisdirectedWrite { node: n, files } if n == node => Some((*index, files)),
                 _ => None,
             }
         });
-        let Some((index, files)) = waits else { return false };
-        let Some(dir) = self.system.directory(node, files) else { return false };
+        let (index, files) = waits?;
+        let dir = self.system.directory(node, files)?;
         if !self.core.disk(node).is_about_to_write(&dir) {
-            return false;
+            return None;
         }
         let exposed = self.exposed(node, files);
         let misdirected =
@@ -231,7 +231,7 @@ impl<S: System> World<S> {
             self.core.feel_one(index);
         }
         self.core.deactivate(index);
-        misdirected
+        misdirected.then_some(files)
     }
 
     /// What a fault may destroy; if nothing, that is counted.
@@ -245,8 +245,12 @@ impl<S: System> World<S> {
     }
 
     /// Tells the system, and nobody else, that a disk is damaged.
-    pub(super) fn damaged(&mut self, node: NodeId) -> Result<(), Stop<S::Violation>> {
-        let step = self.begin_step(node, Cause::Damage, 0)?;
+    pub(super) fn damaged(
+        &mut self,
+        node: NodeId,
+        files: FileKind,
+    ) -> Result<(), Stop<S::Violation>> {
+        let step = self.begin_step(node, Cause::Damage(files), 0)?;
         self.end_step(step)
     }
 

@@ -11,6 +11,7 @@ use super::super::{
     starts_again,
 };
 use super::*;
+use crate::engine::FileKind;
 
 /// What a member finds that abstains, with doubts up to an entry.
 fn abstaining(terms: &[u64], doubtful: u64) -> Recovered {
@@ -19,7 +20,7 @@ fn abstaining(terms: &[u64], doubtful: u64) -> Recovered {
 
 /// n1 of three has lost all but its first entry to damage, and has come up.
 fn damaged(books: &mut Books) {
-    books.damage(1);
+    books.damage(1, FileKind::Log);
     books.crash(1);
     books.boot(1, abstaining(&[1], 3), true);
 }
@@ -33,7 +34,7 @@ fn a_damaged_member_may_come_up_with_less_if_its_doubts_cover_what_it_had() {
     assert_reports(undamaged, name, "n0 abstains from elections, though nothing has damaged");
     let whole = restarts(&books, abstaining(&[1, 1, 1], 3));
     assert_reports(whole, name, "n0 abstains from elections, though nothing has damaged");
-    books.damage(0);
+    books.damage(0, FileKind::Log);
     assert_eq!(restarts(&books, abstaining(&[1, 1], 3)), Ok(()));
     assert_eq!(restarts(&books, abstaining(&[1, 1], 7)), Ok(()), "it may be too careful");
     let careless = restarts(&books, abstaining(&[1, 1], 2));
@@ -47,7 +48,7 @@ fn a_damaged_member_may_come_up_with_less_if_its_doubts_cover_what_it_had() {
 fn a_damaged_member_keeps_its_term_and_its_vote() {
     let mut books = books(&[&[2], &[2], &[2]]);
     books.pages[0].durable_hard.vote = Some(raft_id(1));
-    books.damage(0);
+    books.damage(0, FileKind::Log);
     let restarts = |term, vote| {
         let hard = HardState { term: Term(term), vote, commit: LogIndex::ZERO };
         let found = Recovered { hard, ..abstaining(&[], 1) };
@@ -81,7 +82,7 @@ fn a_second_damage_leaves_what_was_lost_to_the_first_in_doubt() {
     let mut books = books(&[&[1, 1, 1], &[1, 1, 1], &[1]]);
     damaged(&mut books);
     rewrite(&mut books, 1, &[1, 2]);
-    books.damage(1);
+    books.damage(1, FileKind::Log);
     books.crash(1);
     books.boot(1, abstaining(&[], 3), true);
     let holds = |terms: &[u64]| {
@@ -151,7 +152,7 @@ fn only_a_damaged_member_may_refuse_to_start() {
     let mut books = books(&[&[1], &[1], &[1]]);
     let refuses = |books: &Books| starts_again::check(books, 0, "the log is corrupt");
     assert_reports(refuses(&books), starts_again::NAME, "n0 does not start, though nothing");
-    books.damage(0);
+    books.damage(0, FileKind::Log);
     assert_eq!(refuses(&books), Ok(()));
     books.replace(0);
     assert_reports(refuses(&books), starts_again::NAME, "the log is corrupt");
@@ -163,12 +164,12 @@ fn a_disk_may_be_damaged_only_where_the_others_can_make_up_for_it() {
     assert!(!three.may_damage(0), "nothing is committed yet");
     three.committed = log(&[1]);
     assert!(three.may_damage(0));
-    three.damage(0);
+    three.damage(0, FileKind::Log);
     assert!(!three.may_damage(1), "n0 has not got over its damage");
     assert!(three.may_damage(0), "but it may be hit again");
     three.crash(0);
     three.boot(0, recovered(log(&[1, 1])), true);
-    assert_eq!(three.pages[0].damage, Some(Damage::Met));
+    assert_eq!(three.pages[0].damage, Some(Damage::default()));
     assert!(!three.may_damage(1), "it has only just started");
     three.pages[0].damage = None;
     assert!(three.may_damage(1));
@@ -179,4 +180,22 @@ fn a_disk_may_be_damaged_only_where_the_others_can_make_up_for_it() {
     let mut one = books(&[&[1]]);
     one.committed = log(&[1]);
     assert!(!one.may_damage(0), "nobody has what it would lose");
+}
+
+#[test]
+fn a_damaged_store_needs_its_scrubber_and_a_damaged_log_a_start() {
+    let mut books = books(&[&[1], &[1], &[1]]);
+    for files in [FileKind::Store, FileKind::Log] {
+        books.damage(0, files);
+    }
+    let needs = |books: &Books| {
+        let damage = books.pages[0].damage.expect("it is damaged");
+        (damage.needs_start, damage.needs_scrub)
+    };
+    assert_eq!(needs(&books), (true, true));
+    books.crash(0);
+    books.boot(0, recovered(log(&[1])), true);
+    assert_eq!(needs(&books), (false, true));
+    books.damage(0, FileKind::Snapshot);
+    assert_eq!(needs(&books), (true, true));
 }

@@ -159,7 +159,7 @@ fn rot_strikes_what_the_system_exposes_and_nothing_where_it_must_not_happen() {
         let bytes = disk.read(&file(), 0, 1 << 20).expect("the file is there");
         let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
         let counts = [Count::BitRot, Count::DamageSpared].map(|count| world.counters().get(count));
-        (places, counts, world.system().times(n(0), Cause::Damage).len())
+        (places, counts, world.system().times(n(0), Cause::Damage(FileKind::Log)).len())
     };
     let (places, counts, told) = damaged(Some(vec![part(100..110), part(600..610)]));
     assert!(!places.is_empty());

@@ -47,7 +47,7 @@ impl System for Probe {
             Cause::Crash | Cause::PowerLoss | Cause::Replaced | Cause::Halt => true,
             Cause::Message { .. } | Cause::Timer(_) | Cause::Disk { .. } => false,
             // It may be up or down.
-            Cause::Boot { .. } | Cause::Damage => view.node(step.node).is_none(),
+            Cause::Boot { .. } | Cause::Damage(_) => view.node(step.node).is_none(),
         };
         assert_eq!(view.node(step.node).is_none(), is_down);
         self.steps.push(*step);

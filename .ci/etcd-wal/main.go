@@ -3,11 +3,12 @@
 // It is the judge of what quorate writes: wal.Verify checks the checksums of all segments,
 // wal.ValidSnapshotEntries the notes of snapshots, the snapshotter loads the newest file that the
 // log notes, and wal.Open with ReadAll replays the log behind it, as an etcd server does when it
-// starts. Prints one line for each, for the caller to compare; exits with 1 at the first that etcd
-// refuses.
+// starts. Prints one line for each directory, to be compared with what its writer says; exits with
+// 1 at the first that etcd refuses.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,25 +20,26 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: etcd-wal MEMBER_DIRECTORY, the one with wal and snap in it")
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: etcd-wal DATA_DIRECTORY..., each with member/wal and member/snap in it")
 		os.Exit(2)
 	}
-	if err := read(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "etcd refuses it:", err)
-		os.Exit(1)
+	for _, data := range os.Args[1:] {
+		found, err := read(filepath.Join(data, "member"))
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s: etcd refuses it: %v\n", data, err)
+			os.Exit(1)
+		}
+		fmt.Printf("%s: %s\n", filepath.Base(data), found)
 	}
 }
 
-func read(member string) error {
+func read(member string) (string, error) {
 	logger := zap.NewNop()
 	waldir, snapdir := filepath.Join(member, "wal"), filepath.Join(member, "snap")
 	noted, err := wal.ValidSnapshotEntries(logger, waldir)
 	if err != nil {
-		return fmt.Errorf("ValidSnapshotEntries: %w", err)
-	}
-	for _, it := range noted {
-		fmt.Printf("noted snapshot index=%d term=%d\n", it.Index, it.Term)
+		return "", fmt.Errorf("ValidSnapshotEntries: %w", err)
 	}
 	var start walpb.Snapshot
 	loaded, err := snap.New(logger, snapdir).LoadNewestAvailable(noted)
@@ -45,42 +47,34 @@ func read(member string) error {
 	case err == nil:
 		start.Index, start.Term = loaded.Metadata.Index, loaded.Metadata.Term
 		start.ConfState = &loaded.Metadata.ConfState
-		fmt.Printf("loaded snapshot index=%d term=%d bytes=%d voters=%v\n",
-			start.Index, start.Term, len(loaded.Data), loaded.Metadata.ConfState.Voters)
-	case err == snap.ErrNoSnapshot:
-		fmt.Println("loaded snapshot none")
+	case errors.Is(err, snap.ErrNoSnapshot):
 	default:
-		return fmt.Errorf("LoadNewestAvailable: %w", err)
+		return "", fmt.Errorf("LoadNewestAvailable: %w", err)
 	}
-	state, err := wal.Verify(logger, waldir, start)
+	verified, err := wal.Verify(logger, waldir, start)
 	if err != nil {
-		return fmt.Errorf("Verify: %w", err)
+		return "", fmt.Errorf("Verify: %w", err)
 	}
-	fmt.Printf("verified term=%d vote=%d commit=%d\n", state.Term, state.Vote, state.Commit)
 	// For writing, as a server opens it: it locks the segments and looks at the torn end.
 	log, err := wal.Open(logger, waldir, start)
 	if err != nil {
-		return fmt.Errorf("Open: %w", err)
+		return "", fmt.Errorf("Open: %w", err)
 	}
 	defer log.Close()
-	metadata, hard, entries, err := log.ReadAll()
+	_, state, entries, err := log.ReadAll()
 	if err != nil {
-		return fmt.Errorf("ReadAll: %w", err)
+		return "", fmt.Errorf("ReadAll: %w", err)
 	}
-	fmt.Printf("metadata %x\n", metadata)
-	fmt.Printf("state term=%d vote=%d commit=%d\n", hard.Term, hard.Vote, hard.Commit)
-	var bytes int
-	for at, entry := range entries {
-		if entry.Index != start.Index+1+uint64(at) {
-			return fmt.Errorf("entry %d follows entry %d", entry.Index, start.Index+uint64(at))
+	if *verified != state {
+		return "", fmt.Errorf("Verify found %v, ReadAll %v", verified, state)
+	}
+	last := start.Index
+	for _, entry := range entries {
+		if entry.Index != last+1 {
+			return "", fmt.Errorf("entry %d follows entry %d", entry.Index, last)
 		}
-		bytes += len(entry.Data)
+		last = entry.Index
 	}
-	fmt.Printf("entries count=%d bytes=%d\n", len(entries), bytes)
-	if len(entries) > 0 {
-		first, last := entries[0], entries[len(entries)-1]
-		fmt.Printf("first index=%d term=%d\nlast index=%d term=%d\n",
-			first.Index, first.Term, last.Index, last.Term)
-	}
-	return nil
+	return fmt.Sprintf("snapshot=%d state term=%d vote=%d commit=%d entries=%d last=%d",
+		start.Index, state.Term, state.Vote, state.Commit, len(entries), last), nil
 }

@@ -17,6 +17,7 @@ mod progress;
 mod replay;
 mod serve;
 mod sim;
+mod store;
 mod summary;
 mod units;
 mod wal;
@@ -69,6 +70,7 @@ fn run(command: &Command, output: &Output) -> Result<Exit, Error> {
         Command::Check(args) => check::run(args, output),
         Command::Model(args) => model::run(args, output),
         Command::Serve(args) => serve::run(args, output),
+        Command::Store(args) => store::run(args, output),
         Command::Wal(args) => wal::run(args, output),
         Command::Completions(args) => Ok(completions(args, output)),
     }

@@ -211,7 +211,7 @@ fn a_torn_batch_is_repaired_and_damage_refused() {
             real.read_exact_at(&mut zeros, torn.offset).expect("within the segment");
             assert!(zeros.iter().all(|byte| *byte == 0));
         } else {
-            assert!(matches!(opened, Err(WalError::Corrupt { .. })), "{opened:?}");
+            assert!(matches!(opened, Err(WalError::Damaged { .. })), "{opened:?}");
         }
     }
 }

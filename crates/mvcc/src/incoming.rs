@@ -69,6 +69,8 @@ pub struct Incoming {
     complete: Vec<Option<SegmentInfo>>,
     /// The one that is being fetched.
     arriving: Option<Arriving>,
+    /// What is to be done on the disk with the next chunk.
+    owed: Vec<DiskOp>,
     /// For which segments a keys' file is there.
     keys_files: Vec<bool>,
     max_chunk: u32,
@@ -125,7 +127,16 @@ impl Store {
         let complete: Vec<_> = manifest.segments.iter().map(here).collect();
         let keys_files = vec![false; complete.len()];
         let first_id = self.log.take_ids(manifest.segments.len() as u64);
-        Incoming { dir, manifest, first_id, complete, arriving: None, keys_files, max_chunk }
+        Incoming {
+            dir,
+            manifest,
+            first_id,
+            complete,
+            arriving: None,
+            owed: Vec::new(),
+            keys_files,
+            max_chunk,
+        }
     }
 }
 
@@ -146,16 +157,23 @@ impl Incoming {
     }
 
     /// What to ask for next, `None` once all is here. What an earlier transfer left is read from
-    /// the disk before, so that one segment is verified at most in one call.
+    /// the disk and verified before.
     ///
     /// # Errors
     /// If the disk cannot be read.
     pub fn next_missing(&mut self, disk: &dyn Disk) -> Result<Option<ChunkId>, DiskError> {
-        if self.arriving.is_none() {
+        while self.arriving.is_none() {
             let Some(number) = self.complete.iter().position(Option::is_none) else {
                 return Ok(None);
             };
-            self.arriving = Some(self.resume(number, disk)?);
+            let arriving = self.resume(number, disk)?;
+            if arriving.is(&self.manifest.segments[number]) {
+                // Perhaps it was never synced.
+                let operations = self.complete(arriving);
+                self.owed.extend(operations);
+            } else {
+                self.arriving = Some(arriving);
+            }
         }
         let arriving = self.arriving.as_ref().expect("one is being fetched");
         let remote = &self.manifest.segments[arriving.number];
@@ -192,8 +210,8 @@ impl Incoming {
             }
         };
         let data = arriving.take(sound);
-        let (data_file, keys_file) = self.files(&remote);
-        let mut operations = Vec::new();
+        let (data_file, _) = self.files(&remote);
+        let mut operations = std::mem::take(&mut self.owed);
         if !std::mem::replace(&mut arriving.has_file, true) {
             operations.push(DiskOp::Create { file: data_file.clone() });
         }
@@ -206,10 +224,19 @@ impl Incoming {
             return Ok(operations);
         }
         if !arriving.is(&remote) {
+            self.owed = operations;
             self.arriving = Some(Arriving::new(arriving.number, &remote, true));
             return Err(ChunkError::Different { segment: remote.id });
         }
+        operations.extend(self.complete(arriving));
+        Ok(operations)
+    }
+
+    /// All of a segment is here, and sound: what makes it durable.
+    fn complete(&mut self, arriving: Arriving) -> Vec<DiskOp> {
         let Arriving { number, mut info, mut keys, mut blocks, .. } = arriving;
+        let (data_file, keys_file) = self.files(&self.manifest.segments[number]);
+        let mut operations = Vec::new();
         keys.flush(&mut info, &mut blocks);
         if !std::mem::replace(&mut self.keys_files[number], true) {
             operations.push(DiskOp::Create { file: keys_file.clone() });
@@ -223,7 +250,7 @@ impl Incoming {
             DiskOp::SyncDir { dir: self.dir.clone() },
         ]);
         self.complete[number] = Some(info);
-        Ok(operations)
+        operations
     }
 
     /// All is here: the manifest by which the store can be [opened](Store::open) once these
@@ -233,7 +260,7 @@ impl Incoming {
     /// If something is missing.
     #[must_use]
     pub fn finish(self) -> (Manifest, Vec<DiskOp>) {
-        let mut operations = Vec::new();
+        let mut operations = self.owed.clone();
         let mut segments = Vec::with_capacity(self.complete.len());
         let mut id = self.first_id;
         for (remote, complete) in self.manifest.segments.iter().zip(&self.complete) {
@@ -278,8 +305,7 @@ impl Incoming {
         (self.dir.join(&format!("{stem}.data")), self.dir.join(&format!("{stem}.keys")))
     }
 
-    /// What is there of a segment: the records of its data up to the first that is not sound, but
-    /// never the last one. So there is one way only in which a segment becomes complete.
+    /// What is there of a segment: the records of its data up to the first that is not sound.
     fn resume(&mut self, number: usize, disk: &dyn Disk) -> Result<Arriving, DiskError> {
         let remote = self.manifest.segments[number];
         let (data_file, keys_file) = self.files(&remote);
@@ -293,14 +319,16 @@ impl Incoming {
             return Ok(Arriving::new(number, &remote, false));
         };
         let mut arriving = Arriving::new(number, &remote, true);
-        let mut scan = DataScan::of_file(&data_file, remote.first, len.min(remote.data.len));
+        let mut scan = DataScan::of_file(&data_file, remote.seed(), len.min(remote.data.len));
         while let Ok(Some(scanned)) = scan.next(disk) {
-            let extent = scan.extent();
-            if extent.len == remote.data.len || !arriving.follows(&scanned.record) {
+            if !arriving.follows(&scanned.record) {
                 break;
             }
             arriving.add(&scanned);
-            arriving.info.data = extent;
+            arriving.info.data = scan.extent();
+        }
+        if arriving.info.data.len == remote.data.len && !arriving.is(&remote) {
+            return Ok(Arriving::new(number, &remote, true));
         }
         Ok(arriving)
     }
@@ -310,7 +338,11 @@ impl Arriving {
     fn new(number: usize, remote: &SegmentInfo, has_file: bool) -> Arriving {
         Arriving {
             number,
-            info: SegmentInfo { first: remote.first, ..SegmentInfo::empty(SegmentId::default()) },
+            info: SegmentInfo {
+                first: remote.first,
+                cleaned: remote.cleaned,
+                ..SegmentInfo::empty(SegmentId::default())
+            },
             keys: KeysWriter::default(),
             blocks: Vec::new(),
             rest: BytesMut::new(),
@@ -328,7 +360,7 @@ impl Arriving {
             let damaged = |what| (offset, what);
             let header = u32::try_from(offset)
                 .ok()
-                .and_then(|offset| FrameHeader::decode(&rest[at..], self.info.first, offset));
+                .and_then(|offset| FrameHeader::decode(&rest[at..], self.info.seed(), offset));
             let header = header.ok_or(damaged(Defect::Header))?;
             let frame_len = usize::try_from(header.frame_len());
             let frame_len = frame_len.map_err(|_| damaged(Defect::Header))?;

@@ -63,6 +63,13 @@ pub(crate) struct Life {
     lease: Option<LeaseId>,
 }
 
+impl Life {
+    /// The revision that created the key.
+    pub(crate) fn created(&self) -> Revision {
+        self.generation.created
+    }
+}
+
 /// All that a read answers about a key besides its name and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {

@@ -22,6 +22,7 @@ mod error;
 mod hash;
 mod incoming;
 mod index;
+pub mod inspect;
 mod key_index;
 mod key_range;
 mod maintenance;
@@ -59,7 +60,7 @@ pub use response::{
 };
 pub use revision::{LeaseId, Revision};
 pub use revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
-pub use revision_log::segment::{Extent, SegmentId, SegmentInfo};
+pub use revision_log::segment::{Extent, SegmentId, SegmentInfo, SegmentUse};
 pub use snapshot::SnapshotError;
 pub use store::{Applier, Reader, Store};
 pub use validate::{

@@ -8,6 +8,12 @@
 //! and of these only such that lie wholly at or below the compaction: what lies above it may all
 //! still be asked for.
 //!
+//! **A tombstone outlives what it buries.** A store is opened from what lies in its segments, so a
+//! key whose tombstone had gone while one of its writes still lay in an older segment would be
+//! there again. So a tombstone says when the generation that it ended was created, each merged
+//! segment says of which compaction it holds nothing dead any more, and a dead tombstone is
+//! dropped only if the segments since the creation are merged with it, or were cleaned since.
+//!
 //! A record that is met damaged on the way stops the merge, not the store.
 
 use std::collections::VecDeque;
@@ -21,7 +27,7 @@ use crate::revision_log::damage::{Damage, Defect};
 use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter};
 use crate::revision_log::record::{FrameHeader, HEADER_BYTES};
 use crate::revision_log::segment::Segment;
-use crate::revision_log::{Location, Slot};
+use crate::revision_log::{Location, Record, Slot};
 use crate::store::Store;
 
 /// How many changes a step of a sweep looks at.
@@ -59,6 +65,8 @@ pub(crate) struct Maintenance {
 struct Merge {
     /// Neighbours, oldest first.
     sources: Vec<Slot>,
+    /// The compaction that was carried out in the index when it began.
+    cleaned: Revision,
     /// `None` as long as nothing that lives was found.
     target: Option<Slot>,
     keys: KeysWriter,
@@ -142,7 +150,8 @@ impl Store {
         self.maintenance.sweep.get_or_insert(begin);
     }
 
-    /// What stood in the way is being repaired.
+    /// What stood in the way is being repaired, or the store was just opened: what an earlier life
+    /// left to merge is merged now.
     pub(crate) fn resume_work(&mut self) {
         self.maintenance.is_blocked = false;
         self.maintenance.looks = true;
@@ -185,7 +194,8 @@ impl Store {
             batch: 0,
         });
         let keys = KeysWriter::default();
-        self.maintenance.merge = Some(Merge { sources, target: None, keys, phase });
+        let cleaned = self.compacted;
+        self.maintenance.merge = Some(Merge { sources, cleaned, target: None, keys, phase });
         true
     }
 
@@ -262,9 +272,8 @@ impl Store {
         disk: &dyn Disk,
         budget: usize,
     ) -> Result<Step, Damage> {
-        let Merge { sources, target, keys, phase } = merge;
+        let Merge { sources, cleaned, target, keys, phase } = merge;
         let Phase::Copying(copying) = phase else { unreachable!("it is asked while copying") };
-        let hides = self.may_hide(sources[0]);
         let (mut copied, mut looked_at) = (Copied::default(), 0);
         let is_last = loop {
             if copied.data.len() >= budget || looked_at >= SWEPT_CHANGES {
@@ -289,14 +298,15 @@ impl Store {
             looked_at += 1;
             let here = Location::new(slot, entry.offset, entry.frame_len);
             let (key, revision) = (&entry.record.kv.key, entry.record.revision.main);
-            let is_dead = self.index.location_of(key, revision) != Some(here);
-            if is_dead && !(entry.record.is_tombstone && hides) {
+            let lives = self.index.location_of(key, revision) == Some(here);
+            if !lives && !self.is_needed(&entry.record, sources[0]) {
                 continue;
             }
             let body = self.copy_body(slot, &entry, &mut copying.piece, disk)?;
             let slot = *target.get_or_insert_with(|| {
-                let id = self.log.take_id();
-                self.log.occupy(Segment::empty(id))
+                let mut segment = Segment::empty(self.log.take_id());
+                segment.info.cleaned = *cleaned;
+                self.log.occupy(segment)
             });
             add(self.log.segment_mut(slot), keys, &entry, &body, &mut copied);
         };
@@ -315,12 +325,21 @@ impl Store {
         Ok(Step::More)
     }
 
-    /// Whether a tombstone from a segment on may be all that keeps a dead write of its key, in an
-    /// older segment, from being taken for one in force at the next start. Such tombstones are
-    /// copied as if they lived: they go with the first merge that has nothing dead before it.
-    fn may_hide(&self, oldest: Slot) -> bool {
-        let mut before = self.log.order.iter().take_while(|slot| **slot != oldest);
-        before.any(|slot| self.log.segment(*slot).dead_bytes > 0)
+    /// Whether a dead record is a tombstone of which something may lie in segments older than a
+    /// merge's first source.
+    fn is_needed(&self, record: &Record, first: Slot) -> bool {
+        if !record.is_tombstone {
+            return false;
+        }
+        let buries = |slot: &&Slot| {
+            let info = &self.log.segment(**slot).info;
+            info.last.main >= record.kv.create_revision
+        };
+        let order = &self.log.order;
+        let before = order.iter().take_while(|slot| **slot != first).count();
+        let is_uncleaned =
+            |slot: &Slot| self.log.segment(*slot).info.cleaned < record.revision.main;
+        order[..before].iter().rev().take_while(buries).any(is_uncleaned)
     }
 
     /// The body of a record that lives, checked.
@@ -334,7 +353,7 @@ impl Store {
         let segment = self.log.segment(slot);
         let mut read = || -> Result<Bytes, Defect> {
             let frame = self.log.frame_bytes(segment, entry, piece, disk)?;
-            let header = FrameHeader::decode(&frame, segment.info.first, entry.offset);
+            let header = FrameHeader::decode(&frame, segment.info.seed(), entry.offset);
             let header = header.ok_or(Defect::Header)?;
             let body = frame.slice(HEADER_BYTES..);
             let expected = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
@@ -378,7 +397,7 @@ impl Store {
                         assert!(is_led, "it lay there a moment ago");
                     }
                     None if from == Some(to) => {}
-                    // One that may hide something is needed, though nobody can ask for it.
+                    // A tombstone that is needed is as good as alive.
                     None if entry.record.is_tombstone => {}
                     None => self.log.note_dead(to),
                 }
@@ -422,7 +441,7 @@ fn add(
     info.records += 1;
     let offset = target.end;
     let header = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
-    copied.data.extend_from_slice(&header.encode(info.first, offset));
+    copied.data.extend_from_slice(&header.encode(info.seed(), offset));
     copied.data.extend_from_slice(body);
     keys.add_entry(entry, offset, info, &mut copied.keys);
     let end = offset.checked_add(entry.frame_len);

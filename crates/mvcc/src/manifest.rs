@@ -8,6 +8,7 @@
 //! state     current revision i64 · compacted revision i64 · digest u64
 //! segments  number u32, and for each: name u64 · number of records u64
 //!           first revision i64 · place in it u32 · last revision i64 · place in it u32
+//!           cleaned at revision i64
 //!           length of its data u64 · checksum u32 · length of its keys u64 · checksum u32
 //! checksum  u32, CRC-32C of all before
 //! ```
@@ -22,7 +23,7 @@ use crate::revision_log::segment::{Extent, SegmentId, SegmentInfo};
 const MAGIC: &[u8; 8] = b"qr-manif";
 const VERSION: u32 = 1;
 const FIXED_BYTES: usize = 8 + 4 + 4 + 24 + 4 + 4;
-const SEGMENT_BYTES: usize = 8 + 8 + 12 + 12 + 12 + 12;
+const SEGMENT_BYTES: usize = 8 + 8 + 12 + 12 + 8 + 12 + 12;
 
 /// What a store is, as files: see the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,7 @@ impl Manifest {
                 bytes.put_i64_le(change.main.0);
                 bytes.put_u32_le(change.sub);
             }
+            bytes.put_i64_le(segment.cleaned.0);
             for file in [segment.data, segment.keys] {
                 bytes.put_u64_le(file.len);
                 bytes.put_u32_le(file.crc);
@@ -168,7 +170,8 @@ fn decode_segment(bytes: &mut &[u8]) -> SegmentInfo {
     let mut change =
         || ChangeRevision { main: Revision(bytes.get_i64_le()), sub: bytes.get_u32_le() };
     let (first, last) = (change(), change());
+    let cleaned = Revision(bytes.get_i64_le());
     let mut file = || Extent { len: bytes.get_u64_le(), crc: bytes.get_u32_le() };
     let (data, keys) = (file(), file());
-    SegmentInfo { id, first, last, records, data, keys }
+    SegmentInfo { id, first, last, cleaned, records, data, keys }
 }

@@ -94,12 +94,15 @@ impl Store {
         let place = Place { dir: dir.clone(), options };
         let mut log = RevisionLog::new(Some(place), newest.next());
         log.files = files;
-        let mut store = Store::with_log(log);
         let mut opened = Opened::default();
-        if let Some(manifest) = manifest {
-            let mut loading = Loading { disk, dir, manifest, opened: &mut opened };
-            loading.run(&mut store)?;
-        }
+        let empty = Store::with_log(log);
+        let store = match manifest {
+            Some(manifest) => {
+                let mut loading = Loading { disk, dir, manifest, opened: &mut opened };
+                loading.run(empty)?
+            }
+            None => empty,
+        };
         disk.sync_dir(dir)?;
         Ok((store, opened))
     }
@@ -191,21 +194,32 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    fn run(&mut self, store: &mut Store) -> Result<(), OpenError> {
-        let Manifest { current, compacted, digest, ref segments } = *self.manifest;
-        store.current = current;
-        store.compacted = compacted;
-        store.digest = Fingerprint::from_value(digest);
-        let mut last = None;
-        for info in segments {
-            let info = self.with_intact_keys(*info, &mut store.log)?;
-            let slot = store.log.restore(Segment::restored(info));
-            self.load(slot, &info, &mut store.index, &mut store.log)?;
-            last = Some(info);
+    fn run(&mut self, mut empty: Store) -> Result<Store, OpenError> {
+        let mut segments = self.manifest.segments.clone();
+        let mut store = empty.clone();
+        if self.load_all(&segments, &mut store).is_err() {
+            // Something is damaged: each file is looked at by itself, and then all is loaded anew.
+            for info in &mut segments {
+                *info = self.with_intact_keys(*info, &mut empty.log)?;
+            }
+            store = empty;
+            self.load_all(&segments, &mut store)?;
         }
-        if let Some(last) = last {
-            self.cut_off(&last)?;
+        if let Some(last) = segments.last() {
+            self.cut_off(last)?;
             store.log.resume_tail();
+            store.resume_work();
+        }
+        Ok(store)
+    }
+
+    fn load_all(&mut self, segments: &[SegmentInfo], store: &mut Store) -> Result<(), OpenError> {
+        store.current = self.manifest.current;
+        store.compacted = self.manifest.compacted;
+        store.digest = Fingerprint::from_value(self.manifest.digest);
+        for info in segments {
+            let slot = store.log.restore(Segment::restored(*info));
+            self.load(slot, info, &mut store.index, &mut store.log)?;
         }
         Ok(())
     }
@@ -249,10 +263,8 @@ impl Loading<'_> {
         let mut newest: Option<ChangeRevision> = None;
         let (mut records, mut end) = (0, 0);
         loop {
-            // It was intact a moment ago.
             let block = reader.next_block(self.disk);
-            let block =
-                block.map_err(|_| incoherent("its keys' file changed while it was read"))?;
+            let block = block.map_err(|_| incoherent("its keys' file cannot be read"))?;
             if block.is_empty() {
                 break;
             }
@@ -274,6 +286,9 @@ impl Loading<'_> {
             }
         }
         self.opened.read_bytes += info.keys.len;
+        if reader.extent() != info.keys {
+            return Err(incoherent("its keys' file is not the one that the manifest names"));
+        }
         if newest != Some(info.last) || records != info.records || end != info.data.len {
             return Err(incoherent("its records are not those that the manifest names"));
         }

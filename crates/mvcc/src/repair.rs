@@ -14,7 +14,7 @@ use crate::revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
 use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter};
 use crate::revision_log::record::{FrameHeader, HEADER_BYTES};
 use crate::revision_log::segment::{Extent, Segment, SegmentId};
-use crate::revision_log::{DataScan, Scanned, Slot};
+use crate::revision_log::{DataScan, RevisionLog, Scanned, Slot};
 use crate::store::{Reader, Store};
 
 /// Why a repair was not made.
@@ -83,7 +83,7 @@ impl Store {
         }
         let header = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
         let mut frame = Vec::with_capacity(HEADER_BYTES + record.len());
-        frame.extend_from_slice(&header.encode(segment.info.first, offset));
+        frame.extend_from_slice(&header.encode(segment.info.seed(), offset));
         frame.extend_from_slice(record);
         let dir = &self.log.place.as_ref().expect("what is on a disk has a place").dir;
         let file = damage.segment.data_file(dir);
@@ -208,9 +208,7 @@ impl Scrubber {
                 continue;
             };
             left = left.saturating_sub(u64::from(entry.frame_len));
-            if let Err(what) = check(store, segment, &entry, &mut at.piece, disk) {
-                found.push(damage_of(segment, &entry, what));
-            }
+            found.extend(check_record(&store.log, segment, &entry, &mut at.piece, disk).err());
             self.done = Some(entry.record.revision);
         }
         found
@@ -249,28 +247,30 @@ impl Scrubber {
     }
 }
 
-fn check(
-    store: &Store,
+/// Whether a record is on the disk as its segment's keys' file says.
+pub(crate) fn check_record(
+    log: &RevisionLog,
     segment: &Segment,
     entry: &KeysEntry,
     piece: &mut (u32, Bytes),
     disk: &dyn Disk,
-) -> Result<(), Defect> {
-    let frame = store.log.frame_bytes(segment, entry, piece, disk)?;
-    let header = FrameHeader::decode(&frame, segment.info.first, entry.offset);
-    let expected = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
-    if header.ok_or(Defect::Header)? != expected {
-        Err(Defect::Foreign)
-    } else if crc32c::crc32c(&frame[HEADER_BYTES..]) != entry.body_crc {
-        Err(Defect::Body)
-    } else {
-        Ok(())
-    }
-}
-
-fn damage_of(segment: &Segment, entry: &KeysEntry, what: Defect) -> Damage {
-    let (key, revision) = (entry.record.kv.key.clone(), entry.record.revision.main);
-    let change = Some(ChangeId { key, revision });
-    let part = DamagedPart::Record { offset: entry.offset, change };
-    Damage { segment: segment.info.id, part, what }
+) -> Result<(), Damage> {
+    let mut check = || -> Result<(), Defect> {
+        let frame = log.frame_bytes(segment, entry, piece, disk)?;
+        let header = FrameHeader::decode(&frame, segment.info.seed(), entry.offset);
+        let expected = FrameHeader { body_crc: entry.body_crc, body_len: entry.body_len() };
+        if header.ok_or(Defect::Header)? != expected {
+            Err(Defect::Foreign)
+        } else if crc32c::crc32c(&frame[HEADER_BYTES..]) != entry.body_crc {
+            Err(Defect::Body)
+        } else {
+            Ok(())
+        }
+    };
+    check().map_err(|what| {
+        let (key, revision) = (entry.record.kv.key.clone(), entry.record.revision.main);
+        let change = Some(ChangeId { key, revision });
+        let part = DamagedPart::Record { offset: entry.offset, change };
+        Damage { segment: segment.info.id, part, what }
+    })
 }

@@ -23,6 +23,7 @@ use crate::request::{DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 use crate::response::{DeleteRangeResponse, KvHash, PutResponse, RangeResponse, TxnResponse};
 use crate::revision::Revision;
 use crate::revision_log::RevisionLog;
+use crate::revision_log::segment::SegmentUse;
 use crate::validate::{validate_delete_range, validate_put, validate_range};
 use crate::write::Writer;
 
@@ -132,6 +133,12 @@ impl Store {
     /// What the cache of records holds, in bytes: at most what the options say.
     pub fn cached_bytes(&self) -> usize {
         self.log.cached_bytes()
+    }
+
+    /// The segments that the store consists of, oldest first: how much of the disk each takes, and
+    /// how much of its data is of changes that can still be seen.
+    pub fn segments(&self) -> Vec<SegmentUse> {
+        self.log.uses().collect()
     }
 
     /// Notes what the store is now. The manifest may be written down once the operations were

@@ -117,7 +117,7 @@ impl<'a> Writer<'a> {
                 newest_writes.push(newest);
             }
             let revision = ChangeRevision { main, sub: changes.len() as u32 };
-            let record = tombstone(key, revision);
+            let record = tombstone(key, life.created(), revision);
             changes.push((record.kv.key.clone(), Some(life)));
             digest.record(&record);
             log.push(record)
@@ -136,7 +136,12 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn tombstone(key: &Bytes, revision: ChangeRevision) -> Record {
-    let kv = KeyValue { key: key.clone(), mod_revision: revision.main, ..KeyValue::default() };
+fn tombstone(key: &Bytes, created: Revision, revision: ChangeRevision) -> Record {
+    let kv = KeyValue {
+        key: key.clone(),
+        create_revision: created,
+        mod_revision: revision.main,
+        ..KeyValue::default()
+    };
     Record { revision, is_tombstone: true, kv }
 }

@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use quorate_sim::engine::{
-    DiskConfig, Input, Io, Nanos, NetworkConfig, NodeConfig, NodeId, NoiseSeed, Step, System,
-    TimerId, View, World, WorldConfig, WorldTime,
+    DiskConfig, Input, Io, Nanos, NetworkConfig, NoStart, NodeConfig, NodeId, NoiseSeed, Step,
+    System, TimerId, View, World, WorldConfig, WorldTime,
 };
 use serde_json::Value;
 
@@ -23,14 +23,14 @@ impl System for Ping {
     type Message = u64;
     type Violation = ();
 
-    fn boot(&mut self, io: &mut Io<'_, u64>) -> u64 {
+    fn boot(&mut self, io: &mut Io<'_, u64>) -> Result<u64, NoStart> {
         for message in 0..4 {
             io.send(NodeId((io.node().0 + 1) % NODES), message);
         }
         if self.heartbeats {
             io.set_timer(TimerId(1), Nanos::from_millis(1));
         }
-        0
+        Ok(0)
     }
 
     fn handle(&mut self, node: &mut u64, input: Input<u64>, io: &mut Io<'_, u64>) {

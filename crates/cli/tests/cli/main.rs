@@ -5,4 +5,6 @@ mod common;
 mod model;
 mod serve;
 mod sim;
+mod store;
 mod usage;
+mod wal;

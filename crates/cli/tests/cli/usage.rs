@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::common::{finish, quorate, run, write};
 
 const COMMANDS: &[&str] =
-    &["sim", "replay", "shrink", "check", "model", "serve", "wal", "completions"];
+    &["sim", "replay", "shrink", "check", "model", "serve", "store", "wal", "completions"];
 
 #[test]
 fn help_lists_the_commands_and_the_exit_codes() {

@@ -3,6 +3,7 @@
 use quorate_mvcc::Revision;
 use quorate_raft::{LogIndex, Role};
 use quorate_wal::disk::{Disk, DiskPath};
+use quorate_wal::inspect::{self, What};
 
 use super::group::{Group, get, put, value};
 use crate::{Config, Member, PeerMessage, Time, Timer};
@@ -40,6 +41,30 @@ fn the_log_is_shortened_behind_a_snapshot() {
     assert!(group.members[0].entry(view.log.base()).is_none(), "its payload is forgotten too");
     let files = group.disks[0].list(&DiskPath::new("member/snap").unwrap()).unwrap();
     assert_eq!(files.len(), 2, "the newest, and the one before it: {files:?}");
+}
+
+#[test]
+fn the_log_never_notes_a_snapshot_that_its_own_commit_index_does_not_cover() {
+    // etcd's reader passes over those.
+    let mut group = led(1);
+    let mut snapshots = 0;
+    for _ in 0..40 {
+        write(&mut group, 1);
+        let (mut noted, mut commit) = (0, 0);
+        let (disk, dir) = (&group.disks[0], DiskPath::new("member/wal").unwrap());
+        let (segments, _) = inspect::segments(disk, &dir).unwrap();
+        for segment in &segments {
+            inspect::segment(disk, segment, None, |found| match found.what {
+                What::Snapshot(snapshot) => noted = snapshot.index,
+                What::HardState(state) => commit = state.commit,
+                _ => {}
+            })
+            .unwrap();
+        }
+        assert!(noted <= commit, "the snapshot at {noted}, where {commit} is committed");
+        snapshots = snapshots.max(noted);
+    }
+    assert!(snapshots > 30, "{snapshots}");
 }
 
 #[test]

@@ -8,20 +8,21 @@
 //! block    checksum u32 · length of the content u32 · content
 //! content  offset of the first of these records in the data · entries
 //! entry    kind u8 · revision, less that of the entry before · place in it · length of the key
-//!          a put only: revision less creation · version · lease, zigzag · length of the value
+//!          revision less creation
+//!          a put only: version · lease, zigzag · length of the value
 //!          checksum of the record's body u32 · key
 //! ```
 //!
 //! Numbers are variable-length (LEB128) but where a width stands. Records follow each other in the
 //! data without gaps, so that an entry's offset follows from the lengths of those before it. A
-//! block's checksum also covers the segment's first revision and the block's own offset.
+//! block's checksum also covers the segment's [seed](Seed) and the block's own offset.
 
 use bytes::{Buf, BufMut, Bytes};
 use quorate_wal::disk::{Disk, DiskPath};
 
 use super::damage::Defect;
 use super::record::{HEADER_BYTES, Record};
-use super::segment::{Extent, SegmentInfo};
+use super::segment::{Extent, Seed, SegmentInfo};
 use crate::response::KeyValue;
 use crate::revision::{ChangeRevision, LeaseId, Revision};
 
@@ -120,8 +121,8 @@ impl KeysWriter {
         self.previous = revision.main.0;
         put_number(u64::from(revision.sub), content);
         put_number(kv.key.len() as u64, content);
+        put_number((revision.main.0 - kv.create_revision.0) as u64, content);
         if !is_tombstone {
-            put_number((revision.main.0 - kv.create_revision.0) as u64, content);
             put_number(kv.version as u64, content);
             let lease = LeaseId::to_wire(kv.lease);
             put_number((lease << 1 ^ lease >> 63) as u64, content);
@@ -140,7 +141,7 @@ impl KeysWriter {
             return;
         }
         let begin = out.len();
-        let crc = block_checksum(segment.first, segment.keys.len, &self.content);
+        let crc = block_checksum(segment.seed(), segment.keys.len, &self.content);
         out.put_u32_le(crc);
         out.put_u32_le(self.content.len() as u32);
         out.put_slice(&self.content);
@@ -164,7 +165,7 @@ impl KeysWriter {
 #[derive(Clone, Debug)]
 pub(crate) struct KeysReader {
     file: DiskPath,
-    first: ChangeRevision,
+    seed: Seed,
     /// How much of the file counts.
     len: u64,
     /// Of the blocks that were read.
@@ -179,7 +180,7 @@ impl KeysReader {
     pub(crate) fn new(dir: &DiskPath, segment: &SegmentInfo) -> KeysReader {
         KeysReader {
             file: segment.id.keys_file(dir),
-            first: segment.first,
+            seed: segment.seed(),
             len: segment.keys.len,
             read: Extent::default(),
             buffer: Bytes::new(),
@@ -210,7 +211,7 @@ impl KeysReader {
         self.fill(BLOCK_HEADER_BYTES + content_len, disk)?;
         let block = self.buffer.split_to(BLOCK_HEADER_BYTES + content_len);
         let content = block.slice(BLOCK_HEADER_BYTES..);
-        if block_checksum(self.first, self.read.len, &content) != stored {
+        if block_checksum(self.seed, self.read.len, &content) != stored {
             return Err(Defect::Body);
         }
         let entries = decode(content).ok_or(Defect::Undecodable)?;
@@ -237,13 +238,12 @@ impl KeysReader {
     }
 }
 
-fn block_checksum(first: ChangeRevision, at: u64, content: &[u8]) -> u32 {
-    let mut place = [0; 24];
-    place[..8].copy_from_slice(&first.main.0.to_le_bytes());
-    place[8..12].copy_from_slice(&first.sub.to_le_bytes());
-    place[12..20].copy_from_slice(&at.to_le_bytes());
-    place[20..].copy_from_slice(&(content.len() as u32).to_le_bytes());
-    crc32c::crc32c_append(crc32c::crc32c(&place), content)
+fn block_checksum(seed: Seed, at: u64, content: &[u8]) -> u32 {
+    let mut place = [0; 12];
+    place[..8].copy_from_slice(&at.to_le_bytes());
+    place[8..].copy_from_slice(&(content.len() as u32).to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&seed.to_bytes()), &place);
+    crc32c::crc32c_append(crc, content)
 }
 
 fn decode(mut content: Bytes) -> Option<Vec<KeysEntry>> {
@@ -271,10 +271,10 @@ fn decode_entry(content: &mut Bytes, previous: i64, offset: u32) -> Option<KeysE
     let main = Revision(previous.checked_add(get_number(content)? as i64)?);
     let revision = ChangeRevision { main, sub: u32::try_from(get_number(content)?).ok()? };
     let key_len = usize::try_from(get_number(content)?).ok()?;
-    let mut kv = KeyValue { mod_revision: main, ..KeyValue::default() };
+    let create_revision = Revision(main.0.checked_sub(get_number(content)? as i64)?);
+    let mut kv = KeyValue { create_revision, mod_revision: main, ..KeyValue::default() };
     let mut value_len = 0;
     if !is_tombstone {
-        kv.create_revision = Revision(main.0.checked_sub(get_number(content)? as i64)?);
         kv.version = get_number(content)? as i64;
         let lease = get_number(content)?;
         kv.lease = LeaseId::from_wire((lease >> 1) as i64 ^ -((lease & 1) as i64));

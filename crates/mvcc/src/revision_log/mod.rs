@@ -31,7 +31,7 @@ pub(crate) use self::location::{Location, Slot};
 pub(crate) use self::record::Record;
 use self::record::{FrameHeader, HEADER_BYTES};
 pub(crate) use self::scan::{DataScan, Scanned};
-use self::segment::{Segment, SegmentId, SegmentInfo};
+use self::segment::{Segment, SegmentId, SegmentInfo, SegmentUse};
 use crate::options::StoreOptions;
 use crate::revision::ChangeRevision;
 
@@ -351,6 +351,18 @@ impl RevisionLog {
         first
     }
 
+    /// What the segments take of the disk, oldest first.
+    pub(crate) fn uses(&self) -> impl Iterator<Item = SegmentUse> {
+        let segments = self.order.iter().map(|slot| self.segment(*slot));
+        segments.filter(|segment| segment.info.records > 0).map(|segment| SegmentUse {
+            id: segment.info.id,
+            records: segment.info.records,
+            data_bytes: u64::from(segment.end),
+            keys_bytes: segment.info.keys.len,
+            live_bytes: segment.live_bytes(),
+        })
+    }
+
     /// The segments that are complete, written and synced.
     pub(crate) fn durable_infos(&self) -> impl Iterator<Item = SegmentInfo> {
         let (_, sealed) = self.order.split_last().expect("a log always has a tail");
@@ -380,7 +392,7 @@ pub(crate) fn read_frame(
     if bytes.len() < HEADER_BYTES {
         return Err(Defect::Missing);
     }
-    let header = FrameHeader::decode(&bytes, segment.info.first, offset).ok_or(Defect::Header)?;
+    let header = FrameHeader::decode(&bytes, segment.info.seed(), offset).ok_or(Defect::Header)?;
     let frame_len = usize::try_from(header.frame_len()).map_err(|_| Defect::Header)?;
     if bytes.len() < frame_len {
         bytes = read(frame_len)?;

@@ -4,24 +4,25 @@
 //!
 //! ```text
 //! frame    checksum of the header u32 · checksum of the body u32 · length of the body u32 · body
-//! body     revision i64 · place in it u32 · kind u8 · length of the key u32
-//!          a put only: creation i64 · version i64 · lease i64
+//! body     revision i64 · place in it u32 · kind u8 · length of the key u32 · creation i64
+//!          a put only: version i64 · lease i64
 //!          key · a put only: value, up to the end
 //! ```
 //!
 //! Numbers are little-endian, checksums CRC-32C. The header's also covers what the frame does not
-//! hold: the first revision of its segment, and its offset there. So a frame that a disk wrote to,
+//! hold: the [seed](Seed) of its segment, and its offset there. So a frame that a disk wrote to,
 //! or read from, another place is not taken for the one that belongs there. The body has nothing
 //! of where it lies, and is the same at every member.
 
 use bytes::{Buf, BufMut, Bytes};
 
+use super::segment::Seed;
 use crate::response::KeyValue;
 use crate::revision::{ChangeRevision, LeaseId, Revision};
 
 pub(crate) const HEADER_BYTES: usize = 12;
-const TOMBSTONE_BYTES: usize = 8 + 4 + 1 + 4;
-const PUT_BYTES: usize = TOMBSTONE_BYTES + 8 + 8 + 8;
+const TOMBSTONE_BYTES: usize = 8 + 4 + 1 + 4 + 8;
+const PUT_BYTES: usize = TOMBSTONE_BYTES + 8 + 8;
 
 const PUT: u8 = 0;
 const TOMBSTONE: u8 = 1;
@@ -30,7 +31,8 @@ const TOMBSTONE: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) revision: ChangeRevision,
-    /// The change deleted the key: of `kv`, only key and mod revision mean something.
+    /// The change deleted the key: of `kv`, only the key, its mod revision, and the creation of the
+    /// generation that ended mean something.
     pub(crate) is_tombstone: bool,
     /// The key as the change left it.
     pub(crate) kv: KeyValue,
@@ -59,8 +61,8 @@ impl Record {
         bytes.put_u32_le(revision.sub);
         bytes.put_u8(if is_tombstone { TOMBSTONE } else { PUT });
         bytes.put_u32_le(kv.key.len() as u32);
+        bytes.put_i64_le(kv.create_revision.0);
         if !is_tombstone {
-            bytes.put_i64_le(kv.create_revision.0);
             bytes.put_i64_le(kv.version);
             bytes.put_i64_le(LeaseId::to_wire(kv.lease));
         }
@@ -83,12 +85,13 @@ impl Record {
             _ => return None,
         };
         let key_len = rest.get_u32_le() as usize;
-        let mut kv = KeyValue { mod_revision: revision.main, ..KeyValue::default() };
+        let create_revision = Revision(rest.get_i64_le());
+        let mut kv =
+            KeyValue { create_revision, mod_revision: revision.main, ..KeyValue::default() };
         if !is_tombstone {
             if rest.len() < PUT_BYTES - TOMBSTONE_BYTES {
                 return None;
             }
-            kv.create_revision = Revision(rest.get_i64_le());
             kv.version = rest.get_i64_le();
             kv.lease = LeaseId::from_wire(rest.get_i64_le());
         }
@@ -114,31 +117,31 @@ impl FrameHeader {
         HEADER_BYTES as u64 + u64::from(self.body_len)
     }
 
-    /// The header's bytes in a segment that begins with a change, at an offset in it.
-    pub(crate) fn encode(self, first: ChangeRevision, offset: u32) -> [u8; HEADER_BYTES] {
+    /// The header's bytes in a segment, at an offset of its data.
+    pub(crate) fn encode(self, seed: Seed, offset: u32) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
-        header[..4].copy_from_slice(&self.checksum(first, offset).to_le_bytes());
+        header[..4].copy_from_slice(&self.checksum(seed, offset).to_le_bytes());
         header[4..8].copy_from_slice(&self.body_crc.to_le_bytes());
         header[8..].copy_from_slice(&self.body_len.to_le_bytes());
         header
     }
 
-    /// The header that lies at an offset of a segment which begins with a change; `None` if what
+    /// The header that lies at an offset of a segment's data; `None` if what
     /// lies there is no header, or that of another place.
-    pub(crate) fn decode(bytes: &[u8], first: ChangeRevision, offset: u32) -> Option<FrameHeader> {
+    pub(crate) fn decode(bytes: &[u8], seed: Seed, offset: u32) -> Option<FrameHeader> {
         let mut bytes = bytes.get(..HEADER_BYTES)?;
         let stored = bytes.get_u32_le();
         let header = FrameHeader { body_crc: bytes.get_u32_le(), body_len: bytes.get_u32_le() };
-        (header.checksum(first, offset) == stored).then_some(header)
+        (header.checksum(seed, offset) == stored).then_some(header)
     }
 
-    fn checksum(self, first: ChangeRevision, offset: u32) -> u32 {
-        let mut covered = [0; 24];
-        covered[..8].copy_from_slice(&first.main.0.to_le_bytes());
-        covered[8..12].copy_from_slice(&first.sub.to_le_bytes());
-        covered[12..16].copy_from_slice(&offset.to_le_bytes());
-        covered[16..20].copy_from_slice(&self.body_crc.to_le_bytes());
-        covered[20..].copy_from_slice(&self.body_len.to_le_bytes());
+    fn checksum(self, seed: Seed, offset: u32) -> u32 {
+        let mut covered = [0; Seed::BYTES + 12];
+        covered[..Seed::BYTES].copy_from_slice(&seed.to_bytes());
+        let (place, own) = covered[Seed::BYTES..].split_at_mut(4);
+        place.copy_from_slice(&offset.to_le_bytes());
+        own[..4].copy_from_slice(&self.body_crc.to_le_bytes());
+        own[4..].copy_from_slice(&self.body_len.to_le_bytes());
         crc32c::crc32c(&covered)
     }
 }
@@ -162,8 +165,12 @@ mod tests {
 
     fn tombstone() -> Record {
         let revision = ChangeRevision { main: Revision(11), sub: 0 };
-        let kv =
-            KeyValue { key: "gone".into(), mod_revision: revision.main, ..KeyValue::default() };
+        let kv = KeyValue {
+            key: "gone".into(),
+            create_revision: Revision(4),
+            mod_revision: revision.main,
+            ..KeyValue::default()
+        };
         Record { revision, is_tombstone: true, kv }
     }
 
@@ -189,17 +196,20 @@ mod tests {
     #[test]
     fn a_frame_is_valid_in_its_own_place_only() {
         let first = ChangeRevision { main: Revision(5), sub: 1 };
+        let seed = Seed { first, cleaned: Revision(-1) };
         let header = FrameHeader { body_crc: 77, body_len: 1000 };
-        let bytes = header.encode(first, 4096);
-        assert_eq!(FrameHeader::decode(&bytes, first, 4096), Some(header));
-        assert_eq!(FrameHeader::decode(&bytes, first, 4097), None);
-        let other = ChangeRevision { main: Revision(5), sub: 2 };
-        assert_eq!(FrameHeader::decode(&bytes, other, 4096), None);
+        let bytes = header.encode(seed, 4096);
+        assert_eq!(FrameHeader::decode(&bytes, seed, 4096), Some(header));
+        assert_eq!(FrameHeader::decode(&bytes, seed, 4097), None);
+        let later = ChangeRevision { main: Revision(5), sub: 2 };
+        for other in [Seed { first: later, ..seed }, Seed { cleaned: Revision(4), ..seed }] {
+            assert_eq!(FrameHeader::decode(&bytes, other, 4096), None);
+        }
         for bit in 0..HEADER_BYTES * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(FrameHeader::decode(&flipped, first, 4096), None, "bit {bit}");
+            assert_eq!(FrameHeader::decode(&flipped, seed, 4096), None, "bit {bit}");
         }
-        assert_eq!(FrameHeader::decode(&[0; HEADER_BYTES], first, 0), None, "zeros are no frame");
+        assert_eq!(FrameHeader::decode(&[0; HEADER_BYTES], seed, 0), None, "zeros are no frame");
     }
 }

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use quorate_wal::disk::{Disk, DiskPath};
 
 use super::damage::Defect;
+use super::keys::KeysEntry;
 use super::record::{FrameHeader, HEADER_BYTES, Record};
-use super::segment::{Extent, SegmentInfo};
-use crate::revision::ChangeRevision;
+use super::segment::{Extent, Seed, SegmentInfo};
 
 /// How much is read at once, in bytes.
 const READ_BYTES: usize = 256 << 10;
@@ -21,11 +21,21 @@ pub(crate) struct Scanned {
     pub(crate) body_crc: u32,
 }
 
+impl Scanned {
+    /// What a keys' file would say of it.
+    pub(crate) fn into_entry(self) -> KeysEntry {
+        let Scanned { mut record, offset, body_crc } = self;
+        let frame_len = record.frame_len();
+        record.kv.value = Bytes::new();
+        KeysEntry { record, offset, frame_len, body_crc }
+    }
+}
+
 /// A walk over the records of a segment's data.
 #[derive(Debug)]
 pub(crate) struct DataScan {
     file: DiskPath,
-    first: ChangeRevision,
+    seed: Seed,
     /// How much of the file counts.
     len: u64,
     scanned: Extent,
@@ -35,13 +45,13 @@ pub(crate) struct DataScan {
 
 impl DataScan {
     pub(crate) fn new(dir: &DiskPath, info: &SegmentInfo) -> DataScan {
-        DataScan::of_file(&info.id.data_file(dir), info.first, info.data.len)
+        DataScan::of_file(&info.id.data_file(dir), info.seed(), info.data.len)
     }
 
-    /// A walk over a file with the data of a segment that begins with a change.
-    pub(crate) fn of_file(file: &DiskPath, first: ChangeRevision, len: u64) -> DataScan {
+    /// A walk over a file with the data of a segment.
+    pub(crate) fn of_file(file: &DiskPath, seed: Seed, len: u64) -> DataScan {
         let (scanned, buffer) = (Extent::default(), Bytes::new());
-        DataScan { file: file.clone(), first, len, scanned, buffer }
+        DataScan { file: file.clone(), seed, len, scanned, buffer }
     }
 
     /// What was read so far.
@@ -64,7 +74,7 @@ impl DataScan {
     fn decode(&mut self, disk: &dyn Disk) -> Result<Scanned, Defect> {
         let offset = self.scanned.len as u32;
         self.fill(HEADER_BYTES, disk)?;
-        let header = FrameHeader::decode(&self.buffer, self.first, offset).ok_or(Defect::Header)?;
+        let header = FrameHeader::decode(&self.buffer, self.seed, offset).ok_or(Defect::Header)?;
         let frame_len = usize::try_from(header.frame_len()).map_err(|_| Defect::Header)?;
         self.fill(frame_len, disk)?;
         let frame = self.buffer.split_to(frame_len);

@@ -70,10 +70,13 @@ impl Extent {
 pub struct SegmentInfo {
     /// Its name.
     pub id: SegmentId,
-    /// The first change in it. With it, checksums are told from those of other segments.
+    /// The first change in it.
     pub(crate) first: ChangeRevision,
     /// The last change in it.
     pub(crate) last: ChangeRevision,
+    /// A compaction of which it holds nothing any more that it drops; below all for a segment that
+    /// was not merged from others.
+    pub(crate) cleaned: Revision,
     /// How many changes it holds.
     pub records: u64,
     /// Of the records' file.
@@ -87,7 +90,12 @@ impl SegmentInfo {
     pub(crate) fn empty(id: SegmentId) -> SegmentInfo {
         let none = ChangeRevision { main: Revision(0), sub: 0 };
         let (data, keys) = (Extent::default(), Extent::default());
-        SegmentInfo { id, first: none, last: none, records: 0, data, keys }
+        let cleaned = Revision::NEVER_COMPACTED;
+        SegmentInfo { id, first: none, last: none, cleaned, records: 0, data, keys }
+    }
+
+    pub(crate) fn seed(&self) -> Seed {
+        Seed { first: self.first, cleaned: self.cleaned }
     }
 
     /// The revision of the first change in it.
@@ -100,6 +108,44 @@ impl SegmentInfo {
     #[must_use]
     pub fn last_revision(&self) -> Revision {
         self.last.main
+    }
+}
+
+/// What a segment takes of the disk, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentUse {
+    /// Its name.
+    pub id: SegmentId,
+    /// How many changes it holds.
+    pub records: u64,
+    /// Of its data, in bytes.
+    pub data_bytes: u64,
+    /// Of its keys' file, in bytes.
+    pub keys_bytes: u64,
+    /// Of its data, how much is of changes that can still be seen, in bytes. It is an estimate, by
+    /// less than one part in 64, and lags behind compactions.
+    pub live_bytes: u64,
+}
+
+/// What checksums cover of the segment in whose files they are, so that what belongs to another
+/// one does not pass. Two segments have the same only where their beginnings are the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seed {
+    /// The first change.
+    pub(crate) first: ChangeRevision,
+    /// The compaction with which it was merged from others.
+    pub(crate) cleaned: Revision,
+}
+
+impl Seed {
+    pub(crate) const BYTES: usize = 8 + 4 + 8;
+
+    pub(crate) fn to_bytes(self) -> [u8; Seed::BYTES] {
+        let mut bytes = [0; Seed::BYTES];
+        bytes[..8].copy_from_slice(&self.first.main.0.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.first.sub.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.cleaned.0.to_le_bytes());
+        bytes
     }
 }
 

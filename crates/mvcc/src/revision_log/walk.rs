@@ -96,7 +96,7 @@ impl Walk<'_> {
     fn read(&mut self, segment: &Segment, disk: &dyn Disk) -> Result<(FrameHeader, Bytes), Defect> {
         let header = self.take(segment, HEADER_BYTES, disk)?;
         let header =
-            FrameHeader::decode(&header, segment.info.first, self.offset).ok_or(Defect::Header)?;
+            FrameHeader::decode(&header, segment.info.seed(), self.offset).ok_or(Defect::Header)?;
         let frame_len = usize::try_from(header.frame_len()).map_err(|_| Defect::Header)?;
         let body = self.take(segment, frame_len, disk)?.slice(HEADER_BYTES..);
         if crc32c::crc32c(&body) != header.body_crc {

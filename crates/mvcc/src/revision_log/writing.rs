@@ -195,7 +195,7 @@ pub(crate) fn put_frame(
     record.encode_body(data);
     let body = &data[begin + HEADER_BYTES..];
     let header = FrameHeader { body_crc: crc32c::crc32c(body), body_len: body.len() as u32 };
-    let encoded = header.encode(segment.first, offset);
+    let encoded = header.encode(segment.seed(), offset);
     data[begin..begin + HEADER_BYTES].copy_from_slice(&encoded);
     header.body_crc
 }

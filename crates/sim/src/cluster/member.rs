@@ -6,15 +6,18 @@
 use std::collections::BTreeMap;
 
 use quorate_member::{
-    BatchId, Config, Input as MemberInput, Member, Output, PeerMessage, Request, RequestToken,
-    Response, Time, Timer,
+    BatchId, Config, Input as MemberInput, Member, Output, PeerMessage, RecoveryError, Request,
+    RequestToken, Response, Time, Timer,
 };
+use quorate_mvcc::{OpenError, StoreOptions};
 use quorate_raft::{AppendOutcome, Body, LogIndex, NodeId as RaftId, Options, Term};
+use quorate_wal::WalError;
+use quorate_wal::disk::DiskError;
 use serde_json::{Value, json};
 
 use super::message::Message;
 use super::milestones::Milestones;
-use crate::engine::{Input, Io, LocalTime, Nanos, NodeId, TimerId};
+use crate::engine::{Input, Io, LocalTime, Nanos, NoStart, NodeId, TimerId};
 use crate::schedule::{ClusterPlan, Schedule};
 
 /// How often a member looks after its store.
@@ -72,6 +75,8 @@ pub(crate) struct Activity {
     pub(crate) submitted: Option<BatchId>,
     /// The first entry of its log that changed.
     pub(crate) changed_from: Option<LogIndex>,
+    /// It stops because its disk failed.
+    pub(crate) halted: bool,
 }
 
 /// A successful answer to a client.
@@ -94,6 +99,7 @@ impl Activity {
         self.answers.clear();
         self.submitted = None;
         self.changed_from = None;
+        self.halted = false;
     }
 }
 
@@ -108,9 +114,13 @@ pub(crate) fn to_node(id: RaftId) -> NodeId {
 impl MemberNode {
     /// `founds`: on an empty disk it founds the cluster with others, instead of joining it.
     ///
-    /// # Panics
-    /// If the member refuses what its disk holds: whatever a crash leaves must be recoverable.
-    pub(crate) fn boot(schedule: &Schedule, founds: bool, io: &mut Io<'_, Message>) -> MemberNode {
+    /// # Errors
+    /// Why the member does not start, and whether it makes sense to try again.
+    pub(crate) fn boot(
+        schedule: &Schedule,
+        founds: bool,
+        io: &mut Io<'_, Message>,
+    ) -> Result<MemberNode, (NoStart, String)> {
         let plan = &schedule.cluster;
         let node = io.node();
         let founders = (0..plan.members).map(|index| to_raft_id(NodeId(index)));
@@ -119,6 +129,9 @@ impl MemberNode {
         let first_request_id = u64::from(node.0) << 48 | u64::from(io.incarnation()) << 32;
         let config = Config {
             wal: quorate_wal::WalOptions { segment_bytes: plan.wal_segment_bytes },
+            store: store_options(plan),
+            chunk_bytes: (plan.wal_segment_bytes / 16).max(64) as u32,
+            upkeep_bytes: (plan.wal_segment_bytes / 4) as usize,
             request_timeout_ns: plan.request_timeout.as_nanos(),
             read_retry_ns: plan.read_retry.as_nanos(),
             election_timeout_ns: plan.election_timeout.as_nanos(),
@@ -131,7 +144,7 @@ impl MemberNode {
         };
         let now = to_time(io.now());
         let (member, report) = Member::start(config, io.disk(), now)
-            .unwrap_or_else(|error| panic!("{node} does not start: {error}"));
+            .map_err(|error| (no_start(&error), error.to_string()))?;
         if report.torn_tail.is_some() {
             io.mark("torn-tail-repaired");
         }
@@ -153,7 +166,7 @@ impl MemberNode {
             housekeeping: Nanos::from_nanos(plan.read_retry.as_nanos() / 2),
         };
         booted.carry_out(io);
-        booted
+        Ok(booted)
     }
 
     /// Nothing happened to the member.
@@ -240,7 +253,10 @@ impl MemberNode {
                     self.activity.submitted = Some(batch);
                     io.submit(batch.0, operations);
                 }
-                Output::Halt(error) => panic!("the disk failed: {error}"),
+                Output::Halt(_) => {
+                    self.activity.halted = true;
+                    io.halt();
+                }
             }
         }
         self.activity.changed_from = self.member.take_changed_from();
@@ -317,6 +333,29 @@ impl MemberNode {
             "base": view.log.base().0,
             "revision": self.member.store().revision().0,
         })
+    }
+}
+
+/// Sizes so small that a short life sees segments ended, merged, and read back from the disk.
+fn store_options(plan: &ClusterPlan) -> StoreOptions {
+    let segment_bytes = (plan.wal_segment_bytes / 4) as u32;
+    StoreOptions {
+        segment_bytes,
+        flush_bytes: segment_bytes / 16,
+        cache_bytes: segment_bytes as usize / 8,
+    }
+}
+
+/// Whether a service manager should try again.
+fn no_start(error: &RecoveryError) -> NoStart {
+    let error = match error {
+        RecoveryError::Wal(WalError::Disk(error)) => error,
+        RecoveryError::Store { error: OpenError::Disk(error), .. } => error,
+        _ => return NoStart::Refused,
+    };
+    match error {
+        DiskError::Io { .. } | DiskError::NoSpace { .. } => NoStart::DiskFailed,
+        _ => NoStart::Refused,
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod client;
 mod digest;
+mod disks;
 mod member;
 mod message;
 mod milestones;
@@ -18,19 +19,24 @@ mod translate;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_history::{History, Model, Recorder};
 use quorate_raft::{Configuration, LogIndex};
+use quorate_wal::disk::DiskPath;
 use serde_json::{Map, Value};
 
-use crate::engine::{Cause, Input, Io, LocalTime, NodeId, Step, System, View, WorldTime};
+use crate::engine::{
+    Cause, Exposed, FileKind, Input, Io, LocalTime, NoStart, NodeId, Step, System, View, WorldTime,
+};
 use crate::invariants::{Invariants, Violation};
 use crate::schedule::Schedule;
 
 pub use client::ClientCounts;
 pub(crate) use client::ClientNode;
 pub(crate) use digest::DigestHasher;
+pub(crate) use disks::doubtful;
 #[cfg(test)]
 pub(crate) use member::Answer;
 pub(crate) use member::{Activity, MemberNode, RequestKind, to_node, to_raft_id};
@@ -66,6 +72,8 @@ pub(crate) struct Cluster {
     committed: (LogIndex, Configuration),
     /// The member nodes whose machine was replaced: they no longer found anything.
     replaced: Vec<bool>,
+    /// The members that refuse what their disks hold, and why.
+    refusals: BTreeMap<NodeId, String>,
 }
 
 impl Cluster {
@@ -84,6 +92,7 @@ impl Cluster {
             operator_asks: None,
             committed: (LogIndex::ZERO, Configuration::of_voters(founders)),
             replaced: vec![false; members],
+            refusals: BTreeMap::new(),
             schedule,
         }
     }
@@ -114,6 +123,11 @@ impl Cluster {
 
     pub(crate) fn counts_mut(&mut self) -> &mut ClientCounts {
         &mut self.counts
+    }
+
+    /// The members that stay down, since they refuse what their disks hold, and why.
+    pub(crate) fn refusals(&self) -> &BTreeMap<NodeId, String> {
+        &self.refusals
     }
 
     pub(crate) fn record_fault(&mut self, at: WorldTime, fault: Value) {
@@ -161,17 +175,25 @@ impl System for Cluster {
     type Message = Message;
     type Violation = Violation;
 
-    fn boot(&mut self, io: &mut Io<'_, Message>) -> ClusterNode {
+    fn boot(&mut self, io: &mut Io<'_, Message>) -> Result<ClusterNode, NoStart> {
         let node = io.node();
         if self.is_member(node) {
             let founds = node.0 < self.schedule.cluster.members && !self.replaced[node.index()];
-            return ClusterNode::Member(Box::new(MemberNode::boot(&self.schedule, founds, io)));
+            let booted = MemberNode::boot(&self.schedule, founds, io);
+            return match booted {
+                Ok(member) => Ok(ClusterNode::Member(Box::new(member))),
+                Err((NoStart::Refused, reason)) => {
+                    self.refusals.insert(node, reason);
+                    Err(NoStart::Refused)
+                }
+                Err((failed, _)) => Err(failed),
+            };
         }
         if self.operator() == Some(node) {
-            return ClusterNode::Operator(Box::new(OperatorNode::boot(&self.schedule, io)));
+            return Ok(ClusterNode::Operator(Box::new(OperatorNode::boot(&self.schedule, io))));
         }
         let index = node.index() - self.members();
-        ClusterNode::Client(Box::new(ClientNode::boot(&self.schedule, index, io)))
+        Ok(ClusterNode::Client(Box::new(ClientNode::boot(&self.schedule, index, io))))
     }
 
     fn handle(&mut self, node: &mut ClusterNode, input: Input<Message>, io: &mut Io<'_, Message>) {
@@ -211,11 +233,30 @@ impl System for Cluster {
         }
         if step.cause == Cause::Replaced {
             self.replaced[step.node.index()] = true;
+            self.refusals.remove(&step.node);
+        }
+        if let Some(reason) = self.refusals.get(&step.node) {
+            self.invariants.refused(step.node, reason)?;
         }
         if let Some(ClusterNode::Member(node)) = view.node(step.node) {
             self.note_committed(node);
         }
         self.invariants.observe(step, view)
+    }
+
+    fn directory(&self, node: NodeId, files: FileKind) -> Option<DiskPath> {
+        self.is_member(node).then(|| disks::directory(files))
+    }
+
+    fn exposed(
+        &self,
+        node: NodeId,
+        files: FileKind,
+        view: &View<'_, Cluster>,
+    ) -> Option<Vec<Exposed>> {
+        let allowed = self.is_member(node) && self.invariants.may_damage(node);
+        let disk = view.disk(node).filter(|_| allowed)?;
+        Some(disks::exposed(disk, files))
     }
 
     fn message_digest(&self, message: &Message) -> u64 {

@@ -64,6 +64,9 @@ pub struct Outcome {
     pub trace: Vec<Value>,
     /// Which of the schedule's faults took effect.
     pub took_effect: Vec<bool>,
+    /// The members that were down at the end, since they refused what their disks held, and why.
+    /// Without damage to their disks that is a violation.
+    pub refusals: BTreeMap<NodeId, String>,
 }
 
 /// What went wrong in a run.
@@ -239,6 +242,10 @@ fn not_whole(world: &World<Cluster>) -> Option<String> {
         return Some(format!("the joint configuration {} is not left", state.configuration));
     }
     for node in state.configuration.members().into_iter().map(to_node) {
+        if system.refusals().contains_key(&node) {
+            // It waits for a person; whether it may was judged when it did not start.
+            continue;
+        }
         let Some(ClusterNode::Member(member)) = view.node(node) else {
             return Some(format!("{node} is not running"));
         };
@@ -314,6 +321,7 @@ fn conclude(mut world: World<Cluster>, failure: Option<Failure>, schedule: &Sche
         empty: None,
         trace: world.take_trace(),
         took_effect: world.faults().map(|(_, took_effect)| took_effect).collect(),
+        refusals: world.system().refusals().clone(),
         history: world.into_system().into_history(),
     };
     outcome.empty = missed_floor(schedule, &outcome);

@@ -1,7 +1,9 @@
 //! Tests of the cluster as a system: schedules written by hand.
 
+mod disks;
 mod operator;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_history::{EventKind, Step};

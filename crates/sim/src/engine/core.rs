@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use quorate_wal::disk::{DiskError, DiskOp};
+use quorate_wal::disk::{DiskError, DiskOp, Struck};
 use serde_json::json;
 
 use super::clock::{Clock, DriftPpm};
@@ -57,6 +57,10 @@ pub(crate) enum Event<M> {
     },
     FaultBegins(u32),
     FaultEnds(u32),
+    /// A process that stopped by itself is started again.
+    Rested {
+        node: NodeId,
+    },
     /// The node's machine is replaced; the other one is ready after this time.
     Replace {
         node: NodeId,
@@ -91,6 +95,14 @@ pub(crate) struct Process<M> {
     pub(crate) running: bool,
     /// Whether its machine is being replaced: not even healing starts it before it is there.
     pub(crate) between_machines: bool,
+    /// It has asked to be stopped after this step.
+    pub(crate) halting: bool,
+    /// It has stopped by itself, and is started again later.
+    pub(crate) resting: bool,
+    /// It refused what its disk holds.
+    pub(crate) refused: bool,
+    /// How many active faults fill its disk.
+    pub(crate) full: u32,
     /// How many active faults hold it down, and make it stand still.
     pub(crate) down: u32,
     pub(crate) paused: u32,
@@ -105,7 +117,7 @@ impl<M> Process<M> {
     }
 
     pub(crate) fn is_held_down(&self) -> bool {
-        self.between_machines || self.down > 0 && !self.healed
+        self.between_machines || self.resting || self.refused || self.down > 0 && !self.healed
     }
 
     fn disk_factor(&self) -> u64 {
@@ -154,6 +166,10 @@ impl<M: Clone> Core<M> {
             incarnation: 0,
             running: false,
             between_machines: false,
+            halting: false,
+            resting: false,
+            refused: false,
+            full: 0,
             down: 0,
             paused: 0,
             healed: false,
@@ -370,6 +386,48 @@ impl<M: Clone> Core<M> {
         self.unfelt.retain(|unfelt| *unfelt != index);
     }
 
+    /// Counts the first of the active faults that `is_felt` picks and that had no effect so far. One
+    /// that happens at one instant has happened.
+    pub(crate) fn feel_first(&mut self, is_felt: impl Fn(&Fault) -> bool) {
+        let picked = |index: &&u32| is_felt(&self.faults[**index as usize].scheduled.fault);
+        let Some(index) = self.unfelt.iter().find(picked).copied() else { return };
+        self.feel_one(index);
+        if self.faults[index as usize].scheduled.fault.duration().is_none() {
+            self.deactivate(index);
+        }
+    }
+
+    /// Counts what a disk has shown of its faults since it was looked at last.
+    pub(crate) fn feel_disk(&mut self, node: NodeId) {
+        let Some(disk) = &mut self.processes[node.index()].disk else { return };
+        let struck = disk.contents_mut().take_struck();
+        if struck == Struck::default() {
+            return;
+        }
+        for _ in 0..struck.operations {
+            self.feel_first(|fault| matches!(fault, Fault::WriteError { node: n } if *n == node));
+        }
+        for _ in 0..struck.syncs {
+            self.feel_first(|fault| matches!(fault, Fault::SyncError { node: n } if *n == node));
+        }
+        for _ in 0..struck.misdirected_reads {
+            let is_it = |fault: &Fault| matches!(fault, Fault::MisdirectedRead { node: n, .. } if *n == node);
+            self.feel_first(is_it);
+        }
+        if struck.no_space > 0 {
+            self.feel(|fault| matches!(fault, Fault::DiskFull { node: n, .. } if *n == node));
+        }
+    }
+
+    /// Whether a disk is full, as the active faults say.
+    pub(crate) fn apply_full(&mut self, node: NodeId) {
+        let process = &mut self.processes[node.index()];
+        let full = process.full > 0 && !process.healed;
+        if let Some(disk) = &mut process.disk {
+            disk.contents_mut().set_full(full);
+        }
+    }
+
     /// A fault is over; if it had no effect so far, it had none.
     pub(crate) fn deactivate(&mut self, index: u32) {
         self.faults[index as usize].active = false;
@@ -423,6 +481,12 @@ fn count_of(fault: &Fault) -> Count {
         Fault::Noise { .. } => Count::Noise,
         Fault::ClockJump { .. } => Count::ClockJump,
         Fault::ClockDrift { .. } => Count::ClockDrift,
+        Fault::WriteError { .. } => Count::WriteError,
+        Fault::SyncError { .. } => Count::SyncError,
+        Fault::DiskFull { .. } => Count::DiskFull,
+        Fault::BitRot { .. } => Count::BitRot,
+        Fault::MisdirectedWrite { .. } => Count::MisdirectedWrite,
+        Fault::MisdirectedRead { .. } => Count::MisdirectedRead,
         Fault::SlowDisk { .. } => Count::SlowDisk,
     }
 }

@@ -47,6 +47,26 @@ counts! {
     ClockDrift => "clock_drift",
     /// Faults: a slow disk really delayed a batch.
     SlowDisk => "slow_disk",
+    /// Faults: an operation of a disk really failed.
+    WriteError => "write_error",
+    /// Faults: a sync really failed.
+    SyncError => "sync_error",
+    /// Faults: a full disk really refused something.
+    DiskFull => "disk_full",
+    /// Faults: bits of durable files really changed.
+    BitRot => "bit_rot",
+    /// Faults: a write really landed elsewhere.
+    MisdirectedWrite => "misdirected_write",
+    /// Faults: a read really gave something else.
+    MisdirectedRead => "misdirected_read",
+    /// Effects: a fault did not happen, since nobody could have made up for the damage.
+    DamageSpared => "damage_spared",
+    /// Effects: a process stopped because its disk had failed, and is started again.
+    Halt => "halt",
+    /// Effects: a process did not get up because its disk failed, and is started again.
+    StartFailed => "start_failed",
+    /// Effects: a process refused what its disk holds.
+    StartRefused => "start_refused",
     /// Effects: a machine was replaced by one with an empty disk.
     MachineReplaced => "machine_replaced",
     /// Effects: a process started again.
@@ -67,6 +87,9 @@ counts! {
     DiskOperationCut => "disk_operation_cut",
     /// Effects: a sector, length or name that was not synced is gone after a power loss.
     UnsyncedWriteLost => "unsynced_write_lost",
+    /// Effects: after a power loss a name of a file is gone, there again, or another file's, since
+    /// its directory was not synced.
+    DirectoryEntryLost => "directory_entry_lost",
     /// Effects: a batch of disk operations failed.
     DiskFailure => "disk_failure",
     /// Volume: messages sent.

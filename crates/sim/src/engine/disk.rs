@@ -6,13 +6,13 @@
 //! in, those whose time had come. What a disk stores and what it loses at a power cut is the
 //! business of [`MemDisk`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use quorate_wal::disk::{DiskError, DiskOp, MemDisk};
+use quorate_wal::disk::{DiskError, DiskFailure, DiskOp, DiskPath, MemDisk, PowerLoss};
 use serde::{Deserialize, Serialize};
 
-use super::stream::{NoiseSeed, Stream, scale_u32};
-use super::system::NodeId;
+use super::stream::{NoiseSeed, Stream, scale, scale_u32};
+use super::system::{Exposed, NodeId};
 use super::time::{Nanos, WorldTime};
 
 /// How long a disk takes.
@@ -51,6 +51,11 @@ impl Default for DiskConfig {
     }
 }
 
+/// A write error strikes one of so many operations: about those of a batch or two.
+const NEXT_OPERATIONS: u64 = 6;
+/// The distance of bits that rot together: a prime, so that they lie in several bytes.
+const ROT_STRIDE_BITS: u64 = 11;
+
 /// A batch that waits or is being carried out.
 #[derive(Debug)]
 struct Batch {
@@ -86,6 +91,8 @@ pub(crate) struct NodeDisk {
     epoch: DiskEpoch,
     latency: Stream,
     crash: Stream,
+    failure: Stream,
+    damage: Stream,
     power_losses: u64,
     seed: NoiseSeed,
     node: NodeId,
@@ -101,6 +108,8 @@ impl NodeDisk {
             epoch: DiskEpoch(0),
             latency: stream("disk latency"),
             crash: stream("disk crash"),
+            failure: stream("disk failure"),
+            damage: stream("disk damage"),
             power_losses: 0,
             seed,
             node,
@@ -147,6 +156,57 @@ impl NodeDisk {
         Some((now.saturating_add(takes), self.epoch))
     }
 
+    /// Whether a completion is of the present queue.
+    pub(crate) fn is_current(&self, epoch: DiskEpoch) -> bool {
+        epoch == self.epoch
+    }
+
+    /// Whether the running batch writes to a file in a directory.
+    pub(crate) fn is_about_to_write(&self, dir: &DiskPath) -> bool {
+        self.queue.front().is_some_and(|batch| {
+            batch
+                .operations
+                .iter()
+                .any(|operation| matches!(operation, DiskOp::Write { file, .. } if file.is_in(dir)))
+        })
+    }
+
+    /// Has one of the running batch's writes in a directory land elsewhere: somewhere in what is
+    /// exposed, to its end at most. Says whether there is another place.
+    pub(crate) fn misdirect_write(&mut self, dir: &DiskPath, exposed: &[Exposed]) -> bool {
+        let (which, place) = (self.damage.next_u64(), self.damage.next_u64());
+        let batch = self.queue.front_mut().expect("a batch is running");
+        let writes: Vec<usize> = (0..batch.operations.len())
+            .filter(|at| {
+                matches!(&batch.operations[*at], DiskOp::Write { file, .. } if file.is_in(dir))
+            })
+            .collect();
+        let total: u64 = exposed.iter().map(|part| part.bytes.end - part.bytes.start).sum();
+        if writes.is_empty() || total == 0 {
+            return false;
+        }
+        let at = writes[scale(which, writes.len() as u64) as usize];
+        let DiskOp::Write { file, offset, data } = &mut batch.operations[at] else {
+            unreachable!("it is one of the writes")
+        };
+        let mut to = scale(place, total);
+        for part in exposed {
+            let length = part.bytes.end - part.bytes.start;
+            if to < length {
+                let begin = part.bytes.start + to;
+                if *file == part.file && *offset == begin {
+                    return false;
+                }
+                let fits = (part.bytes.end - begin).min(data.len() as u64) as usize;
+                (*file, *offset) = (part.file.clone(), begin);
+                *data = data.slice(..fits);
+                return true;
+            }
+            to -= length;
+        }
+        unreachable!("the place lies in one of the parts")
+    }
+
     /// Carries out the batch that is done; `None` when a crash has overtaken it.
     pub(crate) fn complete(&mut self, epoch: DiskEpoch) -> Option<(u64, Result<(), DiskError>)> {
         if epoch != self.epoch {
@@ -156,6 +216,10 @@ impl NodeDisk {
         let batch = self.queue.pop_front().expect("a running batch is at the front of the queue");
         let mut operations = batch.operations.iter();
         let result = operations.try_for_each(|operation| operation.execute(&mut self.contents));
+        if result.is_err() {
+            // What was to come after it must not be carried out.
+            self.queue.clear();
+        }
         Some((batch.token, result))
     }
 
@@ -193,13 +257,62 @@ impl NodeDisk {
     }
 
     /// The machine loses power: of what is not synced, chance keeps some. Each loss has a stream of
-    /// its own, as how many draws it takes depends on what was not synced. Returns how many sectors,
-    /// lengths and names were lost.
-    pub(crate) fn power_loss(&mut self) -> u64 {
+    /// its own, as how many draws it takes depends on what was not synced.
+    pub(crate) fn power_loss(&mut self) -> PowerLoss {
         let node = u64::from(self.node.0);
         let mut chance = Stream::new(self.seed, "power loss", node, self.power_losses);
         self.power_losses += 1;
-        self.contents.power_loss(|_| chance.chance(500_000)).lost
+        self.contents.power_loss(|_| chance.chance(500_000))
+    }
+
+    /// One of the next operations is to fail.
+    pub(crate) fn fail_operation(&mut self) {
+        let (after, spared) = (self.failure.below(NEXT_OPERATIONS) as u32, self.failure.next_u64());
+        self.contents.arm(DiskFailure::Operation { after, spared });
+    }
+
+    /// The next sync is to fail.
+    pub(crate) fn fail_sync(&mut self) {
+        let spared = self.failure.next_u64();
+        self.contents.arm(DiskFailure::Sync { spared });
+    }
+
+    /// The next read in a directory is to be misdirected.
+    pub(crate) fn misdirect_read(&mut self, dir: DiskPath) {
+        let place = self.failure.next_u64();
+        self.contents.arm(DiskFailure::MisdirectedRead { dir, place });
+    }
+
+    /// Flips bits of one of the files, anywhere in what of it is exposed. Says how many have changed
+    /// anything.
+    pub(crate) fn rot(&mut self, exposed: &[Exposed], bits: u32) -> u32 {
+        // All its draws come from two, so that the next fault's do not depend on this one's.
+        let (file, place) = (self.damage.next_u64(), self.damage.next_u64());
+        let files: BTreeSet<&DiskPath> = exposed.iter().map(|part| &part.file).collect();
+        let Some(file) = files.iter().nth(scale(file, files.len() as u64) as usize) else {
+            return 0;
+        };
+        let parts: Vec<&Exposed> = exposed.iter().filter(|part| part.file == **file).collect();
+        let total: u64 = parts.iter().map(|part| part.bytes.end - part.bytes.start).sum();
+        if total == 0 {
+            return 0;
+        }
+        let first = scale(place, total * 8);
+        let mut changed = 0;
+        for number in 0..u64::from(bits) {
+            // Rot is of neighbours.
+            let mut bit = (first + number * ROT_STRIDE_BITS) % (total * 8);
+            for part in &parts {
+                let length = (part.bytes.end - part.bytes.start) * 8;
+                if bit < length {
+                    changed +=
+                        u32::from(self.contents.flip_bit(&part.file, part.bytes.start * 8 + bit));
+                    break;
+                }
+                bit -= length;
+            }
+        }
+        changed
     }
 }
 

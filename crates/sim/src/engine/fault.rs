@@ -109,6 +109,51 @@ pub enum Fault {
         #[serde(rename = "for_ns")]
         lasts: Nanos,
     },
+    /// One of the next operations that change a disk fails (`EIO`), and is done in part: each
+    /// sector that it touches is written or not. Whoever stopped because of it is started again.
+    WriteError {
+        /// Whose disk.
+        node: NodeId,
+    },
+    /// The next sync of a disk fails, and what it should have made durable is gone by chance, from
+    /// the page cache as well: a second sync would succeed and prove nothing.
+    SyncError {
+        /// Whose disk.
+        node: NodeId,
+    },
+    /// Nothing can be created, lengthened or written.
+    DiskFull {
+        /// Whose disk.
+        node: NodeId,
+        /// For how long.
+        #[serde(rename = "for_ns")]
+        lasts: Nanos,
+    },
+    /// Bits of what is durable change by themselves, whether the machine is up or not. It happens
+    /// only where the [system](super::System::exposed) says that nothing is lost for good.
+    BitRot {
+        /// Whose disk.
+        node: NodeId,
+        /// In which of its files.
+        files: FileKind,
+        /// How many, in one of the files.
+        bits: u32,
+    },
+    /// The next write to files of a kind lands elsewhere in them, and nobody is told. It happens
+    /// only where the [system](super::System::exposed) says that nothing is lost for good.
+    MisdirectedWrite {
+        /// Whose disk.
+        node: NodeId,
+        /// To which of its files.
+        files: FileKind,
+    },
+    /// The next read of files of a kind gives what stands elsewhere in the file, once.
+    MisdirectedRead {
+        /// Whose disk.
+        node: NodeId,
+        /// Of which of its files.
+        files: FileKind,
+    },
     /// A disk takes a multiple of its usual time.
     SlowDisk {
         /// Whose disk.
@@ -121,8 +166,33 @@ pub enum Fault {
     },
 }
 
+/// What files on a disk are for. The system says where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// What was agreed: the segments of a log.
+    Log,
+    /// What is true: the files of a store.
+    Store,
+    /// The files of snapshots.
+    Snapshot,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileKind::Log => "log",
+            FileKind::Store => "store",
+            FileKind::Snapshot => "snapshots",
+        })
+    }
+}
+
 /// The longest that a fault may delay a message; it leaves room for sums.
 const LONGEST_DELAY: Nanos = Nanos::from_secs(3_600);
+
+/// More than one sector's worth is another fault than rot.
+const MOST_ROTTEN_BITS: u32 = 4_096;
 
 /// A fault and when it begins: one entry of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -188,6 +258,12 @@ impl Fault {
             Fault::Noise { .. } => "noise",
             Fault::ClockJump { .. } => "clock_jump",
             Fault::ClockDrift { .. } => "clock_drift",
+            Fault::WriteError { .. } => "write_error",
+            Fault::SyncError { .. } => "sync_error",
+            Fault::DiskFull { .. } => "disk_full",
+            Fault::BitRot { .. } => "bit_rot",
+            Fault::MisdirectedWrite { .. } => "misdirected_write",
+            Fault::MisdirectedRead { .. } => "misdirected_read",
             Fault::SlowDisk { .. } => "slow_disk",
         }
     }
@@ -202,9 +278,34 @@ impl Fault {
             | Fault::SlowLink { lasts, .. }
             | Fault::Noise { lasts, .. }
             | Fault::ClockDrift { lasts, .. }
+            | Fault::DiskFull { lasts, .. }
             | Fault::SlowDisk { lasts, .. } => Some(*lasts),
-            Fault::ClockJump { .. } => None,
+            Fault::ClockJump { .. }
+            | Fault::WriteError { .. }
+            | Fault::SyncError { .. }
+            | Fault::BitRot { .. }
+            | Fault::MisdirectedWrite { .. }
+            | Fault::MisdirectedRead { .. } => None,
         }
+    }
+
+    /// Whether it is about a disk, and whose.
+    pub fn disk(&self) -> Option<NodeId> {
+        match self {
+            Fault::WriteError { node }
+            | Fault::SyncError { node }
+            | Fault::DiskFull { node, .. }
+            | Fault::BitRot { node, .. }
+            | Fault::MisdirectedWrite { node, .. }
+            | Fault::MisdirectedRead { node, .. }
+            | Fault::SlowDisk { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+
+    /// Whether it destroys what was durable, so that others have to make up for it.
+    pub fn destroys(&self) -> bool {
+        matches!(self, Fault::BitRot { .. } | Fault::MisdirectedWrite { .. })
     }
 
     /// Whether it blocks messages from `from` to `to`.
@@ -231,6 +332,12 @@ impl Fault {
             | Fault::Pause { node, .. }
             | Fault::ClockJump { node, .. }
             | Fault::ClockDrift { node, .. }
+            | Fault::WriteError { node }
+            | Fault::SyncError { node }
+            | Fault::DiskFull { node, .. }
+            | Fault::BitRot { node, .. }
+            | Fault::MisdirectedWrite { node, .. }
+            | Fault::MisdirectedRead { node, .. }
             | Fault::SlowDisk { node, .. } => vec![*node],
             Fault::PowerLoss { nodes, .. } => nodes.clone(),
             Fault::Partition { groups, .. } => groups.concat(),
@@ -263,6 +370,9 @@ impl Fault {
             Fault::SlowDisk { factor, .. } if *factor < 2 => {
                 Some("a slow disk's factor must be at least 2")
             }
+            Fault::BitRot { bits, .. } if !(1..=MOST_ROTTEN_BITS).contains(bits) => {
+                Some("rot is of at least one bit, and of at most 4096")
+            }
             _ => None,
         }
     }
@@ -281,8 +391,7 @@ impl ScheduledFault {
             if node.index() >= nodes {
                 return Err(FaultError::UnknownNode { fault: fault(), node, nodes });
             }
-            let needs_disk = matches!(self.fault, Fault::SlowDisk { .. });
-            if needs_disk && !has_disk[node.index()] {
+            if self.fault.disk().is_some() && !has_disk[node.index()] {
                 return Err(FaultError::NoDisk { fault: fault(), node });
             }
         }
@@ -328,6 +437,18 @@ impl fmt::Display for Fault {
             Fault::ClockJump { node, by } => write!(f, "set the clock of {node} by {by}")?,
             Fault::ClockDrift { node, ppm, .. } => {
                 write!(f, "let the clock of {node} drift by {:+} ppm", ppm.0)?;
+            }
+            Fault::WriteError { node } => write!(f, "fail a write on the disk of {node}")?,
+            Fault::SyncError { node } => write!(f, "fail a sync of the disk of {node}")?,
+            Fault::DiskFull { node, .. } => write!(f, "fill the disk of {node}")?,
+            Fault::BitRot { node, files, bits } => {
+                write!(f, "flip {bits} bits in the {files} of {node}")?;
+            }
+            Fault::MisdirectedWrite { node, files } => {
+                write!(f, "misdirect a write to the {files} of {node}")?;
+            }
+            Fault::MisdirectedRead { node, files } => {
+                write!(f, "misdirect a read of the {files} of {node}")?;
             }
             Fault::SlowDisk { node, factor, .. } => {
                 write!(f, "slow the disk of {node} {factor} times")?;

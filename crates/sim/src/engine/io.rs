@@ -79,13 +79,20 @@ impl<'a, M: Clone> Io<'a, M> {
     }
 
     /// Hands operations to the disk. They are carried out in order, after all that was submitted
-    /// before, and [`Input::Disk`](super::Input::Disk) with `token` tells when all are done. A crash
+    /// before, and [`Input::Disk`](super::Input::Disk) with `token` tells when all are done. One that
+    /// fails is the last: nothing behind it is carried out, of this batch or another. A crash
     /// in between leaves the first few of them carried out, and nobody is told.
     ///
     /// # Panics
     /// On a node without a disk.
     pub fn submit(&mut self, token: u64, operations: Vec<DiskOp>) {
         self.core.submit(self.node, token, operations);
+    }
+
+    /// Stops this process because its disk has failed: right after this step it is gone, and some
+    /// time later a service manager starts it again.
+    pub fn halt(&mut self) {
+        self.core.processes[self.node.index()].halting = true;
     }
 
     /// Has a machine replaced, as an operator does it: right after this step the node's process is

@@ -6,10 +6,11 @@
 
 use std::fmt;
 
-use quorate_wal::disk::{DiskError, MemDisk};
+use quorate_wal::disk::{DiskError, DiskPath, MemDisk};
 use serde::{Deserialize, Serialize};
 
 use super::core::Core;
+use super::fault::FileKind;
 use super::io::Io;
 use super::time::{LocalTime, WorldTime};
 
@@ -78,7 +79,10 @@ pub trait System: Sized {
     type Violation;
 
     /// Starts a process, or starts it again, from what its disk holds. Incarnations count from 1.
-    fn boot(&mut self, io: &mut Io<'_, Self::Message>) -> Self::Node;
+    ///
+    /// # Errors
+    /// If it does not get up: then it has done nothing but to its disk.
+    fn boot(&mut self, io: &mut Io<'_, Self::Message>) -> Result<Self::Node, NoStart>;
 
     /// Lets a process react to one input.
     fn handle(
@@ -94,6 +98,23 @@ pub trait System: Sized {
     /// What is wrong; it stops the run.
     fn observe(&mut self, step: &Step, view: &View<'_, Self>) -> Result<(), Self::Violation>;
 
+    /// Where files of a kind are; `None` if the node has none of that kind.
+    fn directory(&self, _node: NodeId, _files: FileKind) -> Option<DiskPath> {
+        None
+    }
+
+    /// Which parts of a node's durable files of a kind a fault that destroys what is durable may strike now,
+    /// so that the others can make up for it; `None` if it must not happen at all now. What is
+    /// given lies below the files' [durable end](MemDisk::durable_end).
+    fn exposed(
+        &self,
+        _node: NodeId,
+        _files: FileKind,
+        _view: &View<'_, Self>,
+    ) -> Option<Vec<Exposed>> {
+        None
+    }
+
     /// A number that depends on all of the message that matters; it becomes part of the trace hash.
     fn message_digest(&self, message: &Self::Message) -> u64;
 
@@ -102,6 +123,24 @@ pub trait System: Sized {
 
     /// A process's state after a step, for a trace line. Called only while a trace is recorded.
     fn describe_node(&self, node: &Self::Node) -> serde_json::Value;
+}
+
+/// Why a process is not there after it was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoStart {
+    /// Its disk failed; it is started again after a while.
+    DiskFailed,
+    /// It refuses what its disk holds; nobody starts it again, unless on another machine.
+    Refused,
+}
+
+/// A part of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposed {
+    /// The file.
+    pub file: DiskPath,
+    /// Which of its bytes.
+    pub bytes: std::ops::Range<u64>,
 }
 
 /// One step of the world: something happened to one node.
@@ -151,6 +190,10 @@ pub enum Cause {
     PowerLoss,
     /// Its machine was replaced by another one with an empty disk.
     Replaced,
+    /// It stopped by itself, because its disk had failed.
+    Halt,
+    /// What was durable on its disk was destroyed; it does not know.
+    Damage,
 }
 
 impl fmt::Display for Cause {
@@ -163,6 +206,8 @@ impl fmt::Display for Cause {
             Cause::Crash => write!(f, "crashes"),
             Cause::PowerLoss => write!(f, "loses power"),
             Cause::Replaced => write!(f, "gets another machine"),
+            Cause::Halt => write!(f, "stops because of its disk"),
+            Cause::Damage => write!(f, "has its disk damaged"),
         }
     }
 }

@@ -46,6 +46,8 @@ impl TraceHash {
             Cause::Crash => (5, 0),
             Cause::PowerLoss => (6, 0),
             Cause::Replaced => (7, 0),
+            Cause::Halt => (8, 0),
+            Cause::Damage => (9, 0),
         };
         self.mix(step.time.as_nanos());
         self.mix(u64::from(detail) << 32 | u64::from(step.node.0) << 4 | kind);
@@ -119,6 +121,8 @@ impl<M> Recorder<M> {
             Cause::Crash => ("crash", json!({})),
             Cause::PowerLoss => ("power_loss", json!({})),
             Cause::Replaced => ("replaced", json!({})),
+            Cause::Halt => ("halt", json!({})),
+            Cause::Damage => ("damage", json!({})),
         };
         line.insert("event".into(), event.into());
         if let Value::Object(details) = details {

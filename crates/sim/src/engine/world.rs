@@ -16,10 +16,14 @@ use super::core::{Core, Envelope, Event, FaultEntry, Pending};
 use super::counters::{Count, Counters};
 use super::fault::{Fault, FaultError, ScheduledFault};
 use super::io::Io;
-use super::system::{Cause, Input, NodeId, Step, System, View};
+use super::system::{Cause, Input, NoStart, NodeId, Step, System, View};
 use super::time::{Nanos, WorldTime};
 use super::timers::Checked;
 use super::trace::{Recorder, TraceHash};
+
+/// After this a process that stopped, or did not get up, because of its disk is started again: what
+/// service managers wait by default.
+const RESTART_AFTER: Nanos = Nanos::from_millis(100);
 
 /// A seeded world in which a system lives.
 ///
@@ -223,18 +227,30 @@ impl<S: System> World<S> {
                 }
             }
             Event::Disk { node, epoch } => {
+                let is_current = self.core.disk(node).is_current(epoch);
+                let misdirected =
+                    is_current && !self.core.unfelt.is_empty() && self.misdirect_write(node);
                 let Some((token, result)) = self.core.disk(node).complete(epoch) else {
                     return Ok(());
                 };
+                self.core.feel_disk(node);
                 self.core.counters.one(Count::DiskBatch);
                 self.core.counters.add(Count::DiskFailure, u64::from(result.is_err()));
                 self.core.start_disk(node);
+                if misdirected {
+                    self.damaged(node)?;
+                }
                 self.offer(node, Pending::Disk { token, result })
             }
             Event::Wake { node } => self.wake(node),
             Event::FaultBegins(index) => self.begin_fault(index),
             Event::FaultEnds(index) => {
                 self.end_fault(index);
+                Ok(())
+            }
+            Event::Rested { node } => {
+                self.core.processes[node.index()].resting = false;
+                self.wake_now(node);
                 Ok(())
             }
             Event::Replace { node, takes } => self.replace(node, takes),
@@ -288,9 +304,48 @@ impl<S: System> World<S> {
             self.core.counters.one(Count::Restart);
         }
         let step = self.begin_step(node, Cause::Boot { incarnation }, 0)?;
-        let process = self.system.boot(&mut Io::new(&mut self.core, node, true));
-        self.nodes[node.index()] = Some(process);
+        let booted = self.system.boot(&mut Io::new(&mut self.core, node, true));
+        self.core.feel_disk(node);
+        match booted {
+            Ok(process) => {
+                self.nodes[node.index()] = Some(process);
+                self.end_step(step)?;
+                self.stop_if_halting(node)
+            }
+            Err(NoStart::DiskFailed) => {
+                self.core.counters.one(Count::StartFailed);
+                self.end_process(node);
+                self.start_later(node);
+                self.end_step(step)
+            }
+            Err(NoStart::Refused) => {
+                self.core.counters.one(Count::StartRefused);
+                self.end_process(node);
+                self.core.processes[node.index()].refused = true;
+                self.end_step(step)
+            }
+        }
+    }
+
+    /// Ends a process that has asked for it in the step before.
+    fn stop_if_halting(&mut self, node: NodeId) -> Result<(), Stop<S::Violation>> {
+        if !self.core.processes[node.index()].halting {
+            return Ok(());
+        }
+        self.core.counters.one(Count::Halt);
+        self.end_process(node);
+        self.start_later(node);
+        let step = self.begin_step(node, Cause::Halt, 0)?;
         self.end_step(step)
+    }
+
+    /// Lets a service manager start a process again.
+    fn start_later(&mut self, node: NodeId) {
+        let process = &mut self.core.processes[node.index()];
+        assert!(!process.resting, "{node} was not started before it was time");
+        process.resting = true;
+        let at = self.core.now.saturating_add(RESTART_AFTER);
+        self.core.queue.push(at, Event::Rested { node });
     }
 
     fn handle(
@@ -337,7 +392,12 @@ impl<S: System> World<S> {
     ) -> Result<(), Stop<S::Violation>> {
         let process = self.nodes[step.node.index()].as_mut().expect("only a running process runs");
         self.system.handle(process, input, &mut Io::new(&mut self.core, step.node, false));
-        self.end_step(step)
+        if !self.core.unfelt.is_empty() {
+            // It may have read what is not there.
+            self.core.feel_disk(step.node);
+        }
+        self.end_step(step)?;
+        self.stop_if_halting(step.node)
     }
 
     /// Counts a step against the budget and enters it into the trace.

@@ -4,10 +4,11 @@
 
 use super::membership::Churn;
 use super::{Draw, drift, signed};
-use crate::engine::{Fault, Nanos, NodeId, Noise, ScheduledFault, Stream, WorldTime};
+use crate::engine::{Fault, FileKind, Nanos, NodeId, Noise, ScheduledFault, Stream, WorldTime};
 use crate::scenario::{
-    ClockDriftSpec, ClockJumpSpec, DownSpec, Extent, NoiseSpec, OneWayShape, OneWaySpec,
-    PartitionShape, PartitionSpec, PauseSpec, SlowDiskSpec, SlowLinkSpec, Spec, Within,
+    BitRotSpec, ClockDriftSpec, ClockJumpSpec, DiskErrorSpec, DiskFullSpec, DownSpec, Extent,
+    MisdirectedSpec, NoiseSpec, OneWayShape, OneWaySpec, PartitionShape, PartitionSpec, PauseSpec,
+    SlowDiskSpec, SlowLinkSpec, Spec, Within,
 };
 use crate::schedule::ClusterPlan;
 
@@ -41,11 +42,39 @@ pub(super) fn draw(
     mix.kind("clock_jump", &kinds.clock_jump, |kind| kind.count, clock_jump);
     mix.kind("clock_drift", &kinds.clock_drift, |kind| kind.count, clock_drift);
     mix.kind("slow_disk", &kinds.slow_disk, |kind| kind.count, slow_disk);
+    mix.kind("write_error", &kinds.write_error, |kind| kind.count, write_error);
+    mix.kind("sync_error", &kinds.sync_error, |kind| kind.count, sync_error);
+    mix.kind("disk_full", &kinds.disk_full, |kind| kind.count, disk_full);
+    mix.kind("bit_rot", &kinds.bit_rot, |kind| kind.count, bit_rot);
+    let kind = &kinds.misdirected_write;
+    mix.kind("misdirected_write", kind, |kind| kind.count, misdirected_write);
+    mix.kind("misdirected_read", &kinds.misdirected_read, |kind| kind.count, misdirected_read);
     let mut faults = mix.faults;
     // Later ones, of a loop that goes on, would begin after the faults are over.
     faults.retain(|fault| fault.at < WorldTime::ZERO + spec.phases.fault_time);
     faults.sort_by_key(|fault| fault.at);
+    within_budget(&mut faults);
     faults
+}
+
+/// Damage to two members' disks that comes closer together than this is not planned.
+const DAMAGE_APART: Nanos = Nanos::from_millis(500);
+
+/// Leaves out damage that would come to a disk when another one was damaged only just before. Whether
+/// that one has got over it by then is looked at again when the time has come.
+fn within_budget(faults: &mut Vec<ScheduledFault>) {
+    let mut last: Option<(WorldTime, NodeId)> = None;
+    faults.retain(|planned| {
+        let Some(node) = planned.fault.disk().filter(|_| planned.fault.destroys()) else {
+            return true;
+        };
+        let close =
+            last.is_some_and(|(at, other)| other != node && planned.at.since(at) < DAMAGE_APART);
+        if !close {
+            last = Some((planned.at, node));
+        }
+        !close
+    });
 }
 
 /// By how much the numbers of faults are scaled, in parts per million.
@@ -275,4 +304,39 @@ fn slow_disk(kind: &SlowDiskSpec, at: WorldTime, stream: &mut Stream, mix: &mut 
     let node = mix.any(stream);
     let (factor, lasts) = (kind.factor.draw(stream), kind.lasts.draw(stream));
     mix.push(at, Fault::SlowDisk { node, factor, lasts });
+}
+
+fn write_error(_: &DiskErrorSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let node = mix.any(stream);
+    mix.push(at, Fault::WriteError { node });
+}
+
+fn sync_error(_: &DiskErrorSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let node = mix.any(stream);
+    mix.push(at, Fault::SyncError { node });
+}
+
+fn disk_full(kind: &DiskFullSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let victims = mix.victims(*kind.victims.draw(stream), stream);
+    let lasts = kind.lasts.draw(stream);
+    for node in victims {
+        mix.push(at, Fault::DiskFull { node, lasts });
+    }
+}
+
+fn bit_rot(kind: &BitRotSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let node = mix.any(stream);
+    let (files, bits) = (*kind.files.draw(stream), kind.bits.draw(stream));
+    mix.push(at, Fault::BitRot { node, files, bits });
+}
+
+/// Only what the store reads is checked against a second source; see the scenarios' README.
+fn misdirected_write(_: &MisdirectedSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let node = mix.any(stream);
+    mix.push(at, Fault::MisdirectedWrite { node, files: FileKind::Store });
+}
+
+fn misdirected_read(_: &MisdirectedSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
+    let node = mix.any(stream);
+    mix.push(at, Fault::MisdirectedRead { node, files: FileKind::Store });
 }

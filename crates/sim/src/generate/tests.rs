@@ -103,6 +103,14 @@ fn every_action_kind_of_fault_and_shape_of_partition_is_drawn() {
     }
     assert_eq!(actions.len(), 12, "{actions:?}");
     assert_eq!(kinds.len(), 10, "{kinds:?}");
+    let disks = Scenario::find("disk-faults").expect("it is shipped");
+    let kinds: BTreeSet<&str> = (0..60)
+        .flat_map(|seed| generate(&disks, Seed(seed)).faults)
+        .map(|fault| fault.fault.kind())
+        .collect();
+    for kind in ["write_error", "sync_error", "disk_full"] {
+        assert!(kinds.contains(kind), "{kind} is not drawn: {kinds:?}");
+    }
     assert!(group_counts.contains(&2) && group_counts.contains(&5), "{group_counts:?}");
 }
 

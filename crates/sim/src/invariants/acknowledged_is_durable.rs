@@ -1,6 +1,8 @@
 //! Invariant 22: What a client was told is on the disks of a quorum, whatever crashes next; and what
 //! was on a disk is there after the crash.
 
+use quorate_raft::LogIndex;
+
 use super::books::{Books, Change, FOUNDING, Recovered};
 use super::{Violation, ensure};
 
@@ -24,7 +26,8 @@ pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation>
     Ok(())
 }
 
-/// A member finds on its disk what was there before the crash.
+/// A member finds on its disk what was there before the crash. If damage has taken some of it, it
+/// knows how much that may have been, and elects nobody until it has it again.
 pub(super) fn check_recovery(
     books: &Books,
     member: usize,
@@ -32,8 +35,21 @@ pub(super) fn check_recovery(
 ) -> Result<(), Violation> {
     let durable = &books.pages[member].durable;
     let untouched = books.untouched(member);
+    let damaged = books.pages[member].damage.is_some();
+    ensure(damaged || !recovered.abstains, NAME, || {
+        format!("n{member} abstains from elections, though nothing has damaged its disk")
+    })?;
     let kept =
         recovered.log.len() >= untouched && recovered.log[..untouched] == durable[..untouched];
+    if !kept && damaged && recovered.abstains {
+        let LogIndex(doubtful) = recovered.doubtful;
+        return ensure(doubtful >= untouched as u64, NAME, || {
+            format!(
+                "n{member} has lost entries to damage and takes those up to {doubtful} to be in \
+                 doubt, but it had {untouched}"
+            )
+        });
+    }
     ensure(kept, NAME, || {
         format!(
             "n{member} restarts with {} entries, but {untouched} others were on its disk",

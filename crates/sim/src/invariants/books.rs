@@ -16,9 +16,11 @@ use quorate_raft::{
     Term,
 };
 
+use quorate_wal::disk::MemDisk;
+
 use super::group::{Group, Members};
 use super::{Violation, configuration_from_log, snapshot_consistent};
-use crate::cluster::{Activity, DigestHasher, MemberNode};
+use crate::cluster::{Activity, DigestHasher, MemberNode, doubtful};
 use crate::engine::{NodeId, Step};
 
 /// The entry with which a group begins. Each founder writes it by itself before it does anything
@@ -67,6 +69,21 @@ pub(crate) struct Page {
     flight: Option<Flight>,
     /// The first entry that changed since the last batch was handed out.
     unsubmitted: Option<usize>,
+    /// What was durable on its disk was destroyed, and it has not made up for that yet.
+    pub(crate) damage: Option<Damage>,
+    /// What it held durably before its disk lost it, each time, while it is in doubt about that.
+    pub(crate) lost: Vec<Vec<Slot>>,
+    /// The highest entry that it ever may have had and lost.
+    pub(crate) doubtful: LogIndex,
+}
+
+/// What is known of damage to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// Its member has not started since.
+    Fresh,
+    /// Its member has started, and so has read what is left.
+    Met,
 }
 
 /// What of a member's protocol state the invariants compare before and after a step.
@@ -82,6 +99,8 @@ pub(crate) struct State {
     pub(crate) last_index: LogIndex,
     /// Its latest snapshot.
     pub(crate) snapshot: LogIndex,
+    /// It takes no part in elections, since its disk has lost what a quorum may rest on.
+    pub(crate) abstains: bool,
 }
 
 /// What of a member's store the invariants look at in each step.
@@ -109,6 +128,10 @@ pub(crate) struct Recovered {
     pub(crate) hard: HardState,
     /// Up to where a snapshot stands for the log.
     pub(crate) base: LogIndex,
+    /// Whether it takes no part in elections, because its disk has lost something.
+    pub(crate) abstains: bool,
+    /// Up to where its log says that entries are in doubt.
+    pub(crate) doubtful: LogIndex,
 }
 
 /// What a step changed of one member.
@@ -159,6 +182,7 @@ impl State {
         base: LogIndex::ZERO,
         last_index: LogIndex::ZERO,
         snapshot: LogIndex::ZERO,
+        abstains: false,
     };
 
     fn of(view: &ProtocolView<'_>, applied: LogIndex) -> State {
@@ -171,6 +195,7 @@ impl State {
             base: view.log.base(),
             last_index: view.log.last_index(),
             snapshot: view.snapshot.index,
+            abstains: view.abstains,
         }
     }
 }
@@ -238,6 +263,9 @@ impl Page {
             state: State::BLANK,
             flight: None,
             unsubmitted: None,
+            damage: None,
+            lost: Vec::new(),
+            doubtful: LogIndex::ZERO,
         }
     }
 
@@ -259,6 +287,18 @@ impl Page {
     /// The same on disk.
     pub(crate) fn holds_durably(&self, index: LogIndex, slot: Option<Slot>) -> bool {
         slot_at(&self.durable, index) == slot
+    }
+
+    /// Whether a quorum may count on it for the entry: it is on its disk, or was before damage, and it
+    /// elects nobody until it has it again.
+    pub(crate) fn vouches_for(&self, index: LogIndex, slot: Option<Slot>) -> bool {
+        let had = || self.lost.iter().any(|log| slot_at(log, index) == slot);
+        self.holds_durably(index, slot) || self.abstains() && had()
+    }
+
+    /// Whether nobody is elected with its help, now or when it comes up again.
+    pub(crate) fn abstains(&self) -> bool {
+        if self.running { self.state.abstains } else { !self.lost.is_empty() }
     }
 
     /// The group in force.
@@ -311,9 +351,9 @@ impl Books {
         self.groups.get(self.pages[member].group()).group
     }
 
-    /// Whose disks hold the entry.
+    /// Whose disks hold the entry, or held it before damage that they are in doubt about.
     pub(crate) fn durable_copies(&self, index: LogIndex, slot: Slot) -> Members {
-        self.members(|page| page.holds_durably(index, Some(slot)))
+        self.members(|page| page.vouches_for(index, Some(slot)))
     }
 
     /// The members for which something holds.
@@ -324,7 +364,7 @@ impl Books {
 
     /// Who would vote for a candidate, as far as logs go.
     pub(crate) fn willing(&self, candidate: &Page) -> Members {
-        self.members(|voter| voter.last() <= candidate.last())
+        self.members(|voter| !voter.abstains() && voter.last() <= candidate.last())
     }
 
     /// Whether a member's machine may be replaced by one with an empty disk: nobody who leads counts
@@ -414,6 +454,40 @@ impl Books {
         page.unsubmitted = None;
     }
 
+    /// What was durable on a member's disk is destroyed.
+    pub(crate) fn damage(&mut self, member: usize) {
+        self.pages[member].damage = Some(Damage::Fresh);
+    }
+
+    /// Whether the others can make up for damage to a member's disk: none of them is damaged, and
+    /// they are a majority of every group that anybody goes by, or may come to go by.
+    pub(crate) fn may_damage(&self, member: usize) -> bool {
+        let mut others = self.pages.iter().enumerate().filter(|(other, _)| *other != member);
+        // Before anything is committed nobody else may have anything.
+        if self.committed.is_empty() || others.any(|(_, page)| page.damage.is_some()) {
+            return false;
+        }
+        let intact: Members = (0..self.pages.len()).filter(|other| *other != member).collect();
+        let decide = |group: Group| group.is_empty() || group.has_quorum(intact);
+        self.pages.iter().all(|page| {
+            self.groups_after(&page.durable, page.durable_hard.commit).all(decide)
+                && self.possible_groups(page).all(decide)
+        })
+    }
+
+    /// Notes whether a member has made up for damage: it has started since, has caught up, takes
+    /// part in elections, and will do so when it starts again.
+    pub(crate) fn look_after_damage(&mut self, member: usize, node: &MemberNode, disk: &MemDisk) {
+        let page = &mut self.pages[member];
+        let may_have = page.damage == Some(Damage::Met)
+            && node.member.is_caught_up()
+            && !node.member.view().abstains;
+        if may_have && doubtful(disk) == LogIndex::ZERO {
+            page.damage = None;
+            page.lost.clear();
+        }
+    }
+
     /// The member's machine is gone, and another one with an empty disk takes its place.
     pub(crate) fn replace(&mut self, member: usize) {
         let logs = self.pages.iter().flat_map(|page| [page.present(), &page.durable]);
@@ -428,6 +502,7 @@ impl Books {
         &mut self,
         member: usize,
         node: &MemberNode,
+        disk: &MemDisk,
     ) -> Result<Recovered, Violation> {
         let view = node.member.view();
         let base = view.log.base();
@@ -436,7 +511,9 @@ impl Books {
         log.extend_from_slice(prefix);
         extend(&mut log, &mut self.groups, member, node, view.log.last_index())?;
         let hard = HardState { term: view.term, vote: view.vote, commit: view.commit };
-        Ok(Recovered { log, hard, base })
+        let abstains = view.abstains;
+        let doubtful = if abstains { doubtful(disk) } else { LogIndex::ZERO };
+        Ok(Recovered { log, hard, base, abstains, doubtful })
     }
 
     /// How much of what is on the disk a crash could not touch: everything but what the batch
@@ -448,8 +525,15 @@ impl Books {
     }
 
     pub(crate) fn boot(&mut self, member: usize, recovered: Recovered, clean: bool) {
+        let untouched = self.untouched(member);
         let page = &mut self.pages[member];
-        let Recovered { log, hard, base } = recovered;
+        let Recovered { log, hard, base, abstains, doubtful } = recovered;
+        page.damage = page.damage.map(|_| Damage::Met);
+        page.doubtful = page.doubtful.max(doubtful);
+        let common = common_prefix(&page.durable, &log);
+        if abstains && common < untouched {
+            page.lost.push(page.durable[..untouched].to_vec());
+        }
         page.unsubmitted = None;
         if clean {
             page.durable.clone_from(&log);
@@ -457,7 +541,6 @@ impl Books {
         } else {
             // Something that was read is in the page cache alone: only what was known to be on
             // the disk before is on it.
-            let common = common_prefix(&page.durable, &log);
             page.durable.truncate(common);
             // The rest is on it together with the next batch.
             page.unsubmitted = (common < log.len()).then_some(common);
@@ -469,6 +552,7 @@ impl Books {
             vote: hard.vote,
             base,
             last_index: LogIndex(log.len() as u64),
+            abstains,
             ..State::BLANK
         };
         page.log = log;

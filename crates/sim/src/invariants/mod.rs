@@ -30,6 +30,7 @@
 //! | 22 | AcknowledgedIsDurable | `acknowledged_is_durable` |
 //! | 23 | StoresAgree | `stores_agree` |
 //! | 24 | RevisionMonotonic | `revision_monotonic` |
+//! | — | StartsAgain | `starts_again` |
 //!
 //! The numbers are those of the project's canonical list; the ones left out speak of clients' leases
 //! and watches, which members do not have yet.
@@ -58,6 +59,7 @@ mod quorum_log;
 mod read_safety;
 mod revision_monotonic;
 mod snapshot_consistent;
+mod starts_again;
 mod state_machine_safety;
 mod stores_agree;
 
@@ -153,6 +155,11 @@ const STATEMENTS: &[(&str, &str)] = &[
         revision_monotonic::NAME,
         "at one member neither revision nor term ever goes back; what it applied is on its disk",
     ),
+    (
+        starts_again::NAME,
+        "a member starts from whatever crashes, losses of power and failed operations leave on its \
+         disk; it refuses nothing but damage",
+    ),
 ];
 
 /// What an invariant says, in one sentence.
@@ -214,6 +221,16 @@ impl Invariants {
         self.books.may_replace(member.index())
     }
 
+    /// Whether others can make up for what damage to a member's disk destroys.
+    pub(crate) fn may_damage(&self, member: NodeId) -> bool {
+        self.books.may_damage(member.index())
+    }
+
+    /// A member refuses to start.
+    pub(crate) fn refused(&self, member: NodeId, reason: &str) -> Result<(), Violation> {
+        starts_again::check(&self.books, member.index(), reason)
+    }
+
     /// Looks at what a step of a member changed.
     pub(crate) fn observe(
         &mut self,
@@ -221,7 +238,7 @@ impl Invariants {
         view: &View<'_, Cluster>,
     ) -> Result<(), Violation> {
         let member = step.node.index();
-        if matches!(step.cause, Cause::Crash | Cause::PowerLoss) {
+        if matches!(step.cause, Cause::Crash | Cause::PowerLoss | Cause::Halt) {
             self.books.crash(member);
             return self.check_who_is_left();
         }
@@ -232,20 +249,29 @@ impl Invariants {
             self.books.replace(member);
             return self.check_who_is_left();
         }
+        if step.cause == Cause::Damage {
+            self.books.damage(member);
+            return Ok(());
+        }
         let Some(ClusterNode::Member(node)) = view.node(step.node) else {
-            unreachable!("a member that handled something runs")
+            assert!(crate::cluster::is_boot(step), "a member that handled something runs");
+            // It did not get up, and is as it was.
+            return Ok(());
         };
         let disk = view.disk(step.node).expect("a member has a disk");
         match step.cause {
             Cause::Boot { .. } => {
-                let recovered = self.books.recovered(member, node)?;
+                let recovered = self.books.recovered(member, node, disk)?;
                 acknowledged_is_durable::check_recovery(&self.books, member, &recovered)?;
                 monotonic_term_and_vote::check_recovery(&self.books, member, &recovered)?;
                 self.books.boot(member, recovered, log_is_durable(disk));
             }
+            // What was to be written may be there or not, like what a crash cuts off.
+            Cause::Disk { .. } if node.activity.halted => {}
             Cause::Disk { token } => self.books.completed(member, token, log_is_durable(disk)),
             _ => {}
         }
+        self.books.look_after_damage(member, node, disk);
         let change = self.books.update(step, node)?;
         self.check(&change)?;
         self.lease_exclusion

@@ -42,7 +42,9 @@ impl MonotonicMatch {
             }
             let earlier = if seen.0 == term { seen.1 } else { LogIndex::ZERO };
             *seen = (term, matched);
-            ensure(matched >= earlier, NAME, || {
+            // A follower whose disk has lost what it held says so.
+            let forgot = earlier <= books.pages[peer].doubtful;
+            ensure(matched >= earlier || forgot, NAME, || {
                 format!(
                     "n{}, leading term {term}, has n{peer} at match {matched} after {earlier}",
                     change.member
@@ -83,7 +85,7 @@ impl MonotonicMatch {
 /// Whether what one log holds up to an index is on a disk. What lies past that log's end is not.
 fn is_on_disk(disk: &Page, log: &Page, index: LogIndex) -> bool {
     let slot = slot_at(&log.log, index);
-    (slot.is_some() || index == LogIndex::ZERO) && disk.holds_durably(index, slot)
+    (slot.is_some() || index == LogIndex::ZERO) && disk.vouches_for(index, slot)
 }
 
 fn check_acknowledgements(change: &Change<'_>, books: &Books) -> Result<(), Violation> {

@@ -34,7 +34,7 @@ impl NoDisjointQuorums {
             // Who votes by what may still be taken back stands for election, too, though its own
             // vote may not count (dissertation 4.2.2).
             let mut groups = books.possible_groups(page);
-            if !groups.any(|group| group.electorate().contains(member)) {
+            if page.abstains() || !groups.any(|group| group.electorate().contains(member)) {
                 continue;
             }
             let group = books.group(member);

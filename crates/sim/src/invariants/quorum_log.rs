@@ -15,7 +15,8 @@ pub(super) fn check(books: &Books, member: usize) -> Result<(), Violation> {
         return Ok(());
     }
     let slot = slot_at(&page.log, commit);
-    let lacking = books.members(|other| !other.holds(commit, slot));
+    // Those who abstain elect nobody.
+    let lacking = books.members(|other| !other.abstains() && !other.holds(commit, slot));
     let group = books.group(member);
     ensure(!group.has_quorum(lacking), NAME, || {
         format!(

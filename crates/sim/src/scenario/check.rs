@@ -253,6 +253,9 @@ fn check_faults(spec: &Spec) -> Result<(), Misfit> {
             return misfit(path, "a fault happens at least once", "give 1 to 1000, or lower count");
         }
     }
+    if faults.bit_rot.as_ref().is_some_and(|kind| kind.bits.least == 0 || kind.bits.most > 64) {
+        return misfit("faults.bit_rot.bits", "rot is of a few bits", "give 1 to 64");
+    }
     if faults.slow_disk.as_ref().is_some_and(|kind| kind.factor.least < 2) {
         return misfit(
             "faults.slow_disk.factor",
@@ -291,6 +294,7 @@ fn fault_times(spec: &Spec) -> Vec<(&'static str, Within<Nanos>, Nanos)> {
         ("faults.slow_link.lasts", faults.slow_link.as_ref().map(|kind| kind.lasts)),
         ("faults.noise.lasts", faults.noise.as_ref().map(|kind| kind.lasts)),
         ("faults.clock_drift.lasts", faults.clock_drift.as_ref().map(|kind| kind.lasts)),
+        ("faults.disk_full.lasts", faults.disk_full.as_ref().map(|kind| kind.lasts)),
         ("faults.slow_disk.lasts", faults.slow_disk.as_ref().map(|kind| kind.lasts)),
     ] {
         times.extend(lasts.map(|lasts| (path, lasts, LONGEST)));

@@ -20,17 +20,19 @@ use crate::schedule::is_name;
 pub(crate) use membership::{LimitsSpec, MembershipSpec, Project, TransfersSpec};
 pub(crate) use quantity::{Choices, Ppm, Quantity, Within};
 pub(crate) use spec::{
-    ActionKind, ClockDriftSpec, ClockJumpSpec, DownSpec, Extent, NoiseSpec, OneWayShape,
-    OneWaySpec, PartitionShape, PartitionSpec, PauseSpec, SlowDiskSpec, SlowLinkSpec, Spec,
+    ActionKind, BitRotSpec, ClockDriftSpec, ClockJumpSpec, DiskErrorSpec, DiskFullSpec, DownSpec,
+    Extent, MisdirectedSpec, NoiseSpec, OneWayShape, OneWaySpec, PartitionShape, PartitionSpec,
+    PauseSpec, SlowDiskSpec, SlowLinkSpec, Spec,
 };
 
 /// The scenarios that come with the program, each with its file's text.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("smoke", include_str!("../../../../sim-scenarios/smoke.toml")),
     ("partition-leader", include_str!("../../../../sim-scenarios/partition-leader.toml")),
     ("crash-loop", include_str!("../../../../sim-scenarios/crash-loop.toml")),
     ("clock-skew", include_str!("../../../../sim-scenarios/clock-skew.toml")),
     ("power-loss", include_str!("../../../../sim-scenarios/power-loss.toml")),
+    ("disk-faults", include_str!("../../../../sim-scenarios/disk-faults.toml")),
     ("membership-churn", include_str!("../../../../sim-scenarios/membership-churn.toml")),
     ("lease-reads", include_str!("../../../../sim-scenarios/lease-reads.toml")),
     ("swarm", include_str!("../../../../sim-scenarios/swarm.toml")),

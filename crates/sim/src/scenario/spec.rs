@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::membership::{LeasesSpec, LimitsSpec, MembershipSpec, SnapshotsSpec, TransfersSpec};
 use super::quantity::{Bytes, Choices, Ppm, Within, single};
-use crate::engine::{Count, Nanos};
+use crate::engine::{Count, FileKind, Nanos};
 
 const fn ms(n: u64) -> Nanos {
     Nanos::from_millis(n)
@@ -360,6 +360,12 @@ pub(crate) struct FaultsSpec {
     pub(crate) clock_jump: Option<ClockJumpSpec>,
     pub(crate) clock_drift: Option<ClockDriftSpec>,
     pub(crate) slow_disk: Option<SlowDiskSpec>,
+    pub(crate) write_error: Option<DiskErrorSpec>,
+    pub(crate) sync_error: Option<DiskErrorSpec>,
+    pub(crate) disk_full: Option<DiskFullSpec>,
+    pub(crate) bit_rot: Option<BitRotSpec>,
+    pub(crate) misdirected_write: Option<MisdirectedSpec>,
+    pub(crate) misdirected_read: Option<MisdirectedSpec>,
 }
 
 impl FaultsSpec {
@@ -376,6 +382,12 @@ impl FaultsSpec {
             ("clock_jump", self.clock_jump.as_ref().map(|kind| kind.count)),
             ("clock_drift", self.clock_drift.as_ref().map(|kind| kind.count)),
             ("slow_disk", self.slow_disk.as_ref().map(|kind| kind.count)),
+            ("write_error", self.write_error.as_ref().map(|kind| kind.count)),
+            ("sync_error", self.sync_error.as_ref().map(|kind| kind.count)),
+            ("disk_full", self.disk_full.as_ref().map(|kind| kind.count)),
+            ("bit_rot", self.bit_rot.as_ref().map(|kind| kind.count)),
+            ("misdirected_write", self.misdirected_write.as_ref().map(|kind| kind.count)),
+            ("misdirected_read", self.misdirected_read.as_ref().map(|kind| kind.count)),
         ]
         .into_iter()
         .filter_map(|(name, count)| Some((name, count?)))
@@ -568,4 +580,43 @@ pub(crate) struct SlowDiskSpec {
     pub(crate) count: Within<u32>,
     pub(crate) lasts: Within<Nanos>,
     pub(crate) factor: Within<u32>,
+}
+
+/// `[faults.write_error]` and `[faults.sync_error]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DiskErrorSpec {
+    pub(crate) count: Within<u32>,
+}
+
+/// `[faults.disk_full]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DiskFullSpec {
+    pub(crate) count: Within<u32>,
+    pub(crate) lasts: Within<Nanos>,
+    #[serde(default = "one_member")]
+    pub(crate) victims: Choices<Extent>,
+}
+
+/// `[faults.bit_rot]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BitRotSpec {
+    pub(crate) count: Within<u32>,
+    /// In which files.
+    pub(crate) files: Choices<FileKind>,
+    #[serde(default = "few_bits")]
+    pub(crate) bits: Within<u32>,
+}
+
+fn few_bits() -> Within<u32> {
+    Within::new(1, 3)
+}
+
+/// `[faults.misdirected_write]` and `[faults.misdirected_read]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MisdirectedSpec {
+    pub(crate) count: Within<u32>,
 }

@@ -32,7 +32,8 @@ fn an_error_names_file_line_column_and_remedy() {
             "about = ''\n[faults.crsh]\ncount = 1",
             "dir/x.toml:2:9: unknown field 'crsh'; did you mean 'crash'? (known here: crash, \
              power_loss, pause, partition, one_way, slow_link, noise, clock_jump, clock_drift, \
-             slow_disk)",
+             slow_disk, write_error, sync_error, disk_full, bit_rot, misdirected_write, \
+             misdirected_read)",
         ),
         (
             "about = ''\n[phases]\nfault_time = '8x'",
@@ -98,6 +99,9 @@ fn every_limit_of_a_value_is_checked() {
         ("[clocks]\ndrift = '60%'", "half its speed"),
         ("[faults.slow_disk]\ncount = 1\nlasts = '1s'\nfactor = 1", "not slow"),
         ("[faults.crash]\ncount = 1\ndown = '1s'\ntimes = 0", "at least once"),
+        ("[faults.disk_full]\ncount = 1\nlasts = '2h'", "too long"),
+        ("[faults.bit_rot]\ncount = 1", "'files' is missing"),
+        ("[faults.bit_rot]\ncount = 1\nfiles = ['log']\nbits = '0..3'", "of a few bits"),
         ("[faults.crash]\ncount = 5000\ndown = '1s'", "at most 1000"),
         ("[faults.crash]\ndown = '1s'", "'count' is missing"),
         ("[faults.clock_jump]\ncount = 1\nby = '10min'", "at most 500s"),

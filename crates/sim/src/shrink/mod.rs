@@ -311,6 +311,7 @@ fn halve(fault: &mut Fault) {
     | Fault::SlowLink { lasts: time, .. }
     | Fault::Noise { lasts: time, .. }
     | Fault::ClockDrift { lasts: time, .. }
+    | Fault::DiskFull { lasts: time, .. }
     | Fault::SlowDisk { lasts: time, .. }) = fault
     else {
         return;

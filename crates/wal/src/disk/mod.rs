@@ -24,7 +24,7 @@ mod path;
 use bytes::Bytes;
 
 pub use error::DiskError;
-pub use mem::{MemDisk, PowerLoss, Unsynced};
+pub use mem::{DiskFailure, MemDisk, PowerLoss, Struck, Unsynced};
 pub use op::DiskOp;
 pub use path::DiskPath;
 

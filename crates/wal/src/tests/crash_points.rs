@@ -165,13 +165,15 @@ impl Life {
             let mut ops = self.wal.take_ops();
             let old = snap::remove_ops(&self.disk, &self.snapshots, newest, 2);
             ops.extend(old.expect("a healthy disk"));
-            self.carry_out(&ops, &[self.acknowledged.clone()]);
+            let known = self.acknowledged.clone();
+            self.carry_out(&ops, std::slice::from_ref(&known));
         }
     }
 
     fn restart(&mut self) {
         let mut disk = self.disk.clone();
-        let known = self.recover(&mut disk, &[self.acknowledged.clone()]);
+        let acknowledged = self.acknowledged.clone();
+        let known = self.recover(&mut disk, std::slice::from_ref(&acknowledged));
         let start = match known.snapshot {
             0 => SnapshotId::BEGINNING,
             index => SnapshotId { term: known.entries[index as usize - 1].term, index },

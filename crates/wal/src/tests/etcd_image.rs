@@ -112,9 +112,9 @@ fn a_log_of_real_etcd_opens_behind_its_snapshot_and_goes_on() {
 fn a_flipped_bit_in_the_data_of_real_etcds_log_is_noticed() {
     // What etcd's checksums cover: not lengths, types and padding.
     let file = dir().join("0000000000000000-0000000000000000.wal");
-    for at in 0..LOG.len() {
+    for (at, byte) in LOG.iter().enumerate() {
         let mut disk = image();
-        overwrite(&mut disk, &file, at, &[LOG[at] ^ 1 << (at % 8)]);
+        overwrite(&mut disk, &file, at, &[byte ^ 1 << (at % 8)]);
         match Wal::read(&disk, &dir()) {
             Err(WalError::Corrupt { .. }) => {}
             Err(error) => panic!("{at}: {error}"),

@@ -51,6 +51,21 @@ fn one_of_each() -> Vec<(Fault, &'static str)> {
             Fault::SlowDisk { node: n(1), factor: 10, lasts: ms(9) },
             "at 2.350 s: slow the disk of n1 10 times for 9 ms",
         ),
+        (Fault::WriteError { node: n(1) }, "at 2.350 s: fail a write on the disk of n1"),
+        (Fault::SyncError { node: n(1) }, "at 2.350 s: fail a sync of the disk of n1"),
+        (Fault::DiskFull { node: n(1), lasts: ms(9) }, "at 2.350 s: fill the disk of n1 for 9 ms"),
+        (
+            Fault::BitRot { node: n(1), files: FileKind::Snapshot, bits: 2 },
+            "at 2.350 s: flip 2 bits in the snapshots of n1",
+        ),
+        (
+            Fault::MisdirectedWrite { node: n(1), files: FileKind::Store },
+            "at 2.350 s: misdirect a write to the store of n1",
+        ),
+        (
+            Fault::MisdirectedRead { node: n(1), files: FileKind::Store },
+            "at 2.350 s: misdirect a read of the store of n1",
+        ),
     ]
 }
 
@@ -103,6 +118,8 @@ fn what_does_not_fit_the_world_is_refused() {
         (Fault::Crash { node: n(3), down_for: ms(1) }, zero, "there is no node n3"),
         (Fault::SlowDisk { node: n(2), factor: 5, lasts: ms(1) }, zero, "n2 has no disk"),
         (Fault::SlowDisk { node: n(1), factor: 1, lasts: ms(1) }, zero, "at least 2"),
+        (Fault::WriteError { node: n(2) }, zero, "n2 has no disk"),
+        (Fault::BitRot { node: n(1), files: FileKind::Log, bits: 0 }, zero, "at least one bit"),
         (Fault::Crash { node: n(0), down_for: ms(1) }, WorldTime::from_secs(3), "in the past"),
         (
             Fault::Partition { groups: vec![vec![n(0)], vec![n(0), n(1)]], lasts: ms(1) },

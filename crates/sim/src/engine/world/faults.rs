@@ -6,8 +6,8 @@
 use super::super::clock::DriftPpm;
 use super::super::core::Event;
 use super::super::counters::Count;
-use super::super::fault::Fault;
-use super::super::system::{Cause, NodeId, System};
+use super::super::fault::{Fault, FileKind};
+use super::super::system::{Cause, Exposed, NodeId, System, View};
 use super::super::time::{Nanos, SignedNanos};
 use super::{Stop, World};
 
@@ -36,6 +36,10 @@ impl<S: System> World<S> {
         }
         for node in nodes {
             self.core.apply_drift(*node);
+            self.core.apply_full(*node);
+            if let Some(disk) = &mut self.core.processes[node.index()].disk {
+                disk.contents_mut().disarm();
+            }
             self.wake_now(*node);
         }
         let time = self.core.now.as_nanos();
@@ -91,6 +95,9 @@ impl<S: System> World<S> {
                     self.core.feel_one(index);
                 }
             }
+            disk if disk.disk().is_some() && disk.duration().is_none() => {
+                self.begin_disk_fault(index, disk)?;
+            }
             lasting => self.add_or_remove(lasting, true),
         }
         if !hit.is_empty() {
@@ -139,6 +146,10 @@ impl<S: System> World<S> {
                 *added = if begins { *added + *extra } else { added.saturating_sub(*extra) };
             }
             Fault::Noise { .. } => self.core.sum_noise(),
+            Fault::DiskFull { node, .. } => {
+                count(&mut self.core.processes[node.index()].full);
+                self.core.apply_full(*node);
+            }
             Fault::SlowDisk { node, factor, .. } => {
                 let slowness = &mut self.core.processes[node.index()].slowness;
                 let added = u64::from(factor - 1);
@@ -147,8 +158,96 @@ impl<S: System> World<S> {
             Fault::Crash { .. }
             | Fault::PowerLoss { .. }
             | Fault::ClockJump { .. }
-            | Fault::ClockDrift { .. } => unreachable!("{} is no sum", fault.kind()),
+            | Fault::ClockDrift { .. }
+            | Fault::WriteError { .. }
+            | Fault::SyncError { .. }
+            | Fault::BitRot { .. }
+            | Fault::MisdirectedWrite { .. }
+            | Fault::MisdirectedRead { .. } => unreachable!("{} is no sum", fault.kind()),
         }
+    }
+
+    /// Begins what happens to a disk at one instant: now, or at its next operation.
+    fn begin_disk_fault(&mut self, index: u32, fault: &Fault) -> Result<(), Stop<S::Violation>> {
+        let node = fault.disk().expect("it is about a disk");
+        let healed = self.core.processes[node.index()].healed;
+        if healed {
+            self.core.deactivate(index);
+            return Ok(());
+        }
+        match fault {
+            Fault::WriteError { .. } => self.core.disk(node).fail_operation(),
+            Fault::SyncError { .. } => self.core.disk(node).fail_sync(),
+            Fault::MisdirectedRead { files, .. } => match self.system.directory(node, *files) {
+                Some(dir) => self.core.disk(node).misdirect_read(dir),
+                None => self.core.deactivate(index),
+            },
+            Fault::BitRot { files, bits, .. } => return self.rot(index, node, *files, *bits),
+            // It waits for a write.
+            Fault::MisdirectedWrite { .. } => {}
+            other => unreachable!("{} does not happen at one instant", other.kind()),
+        }
+        Ok(())
+    }
+
+    /// Flips bits where the system allows it.
+    fn rot(
+        &mut self,
+        index: u32,
+        node: NodeId,
+        files: FileKind,
+        bits: u32,
+    ) -> Result<(), Stop<S::Violation>> {
+        let Some(exposed) = self.exposed(node, files) else {
+            self.core.deactivate(index);
+            return Ok(());
+        };
+        let changed = self.core.disk(node).rot(&exposed, bits);
+        if changed > 0 {
+            self.core.feel_one(index);
+        }
+        self.core.deactivate(index);
+        if changed > 0 { self.damaged(node) } else { Ok(()) }
+    }
+
+    /// Has a write of the batch that is about to be carried out land elsewhere, if a fault waits for
+    /// one and the system allows it. Says whether it did.
+    pub(super) fn misdirect_write(&mut self, node: NodeId) -> bool {
+        let waits = self.core.unfelt.iter().find_map(|index| {
+            match self.core.faults[*index as usize].scheduled.fault {
+                Fault::MisdirectedWrite { node: n, files } if n == node => Some((*index, files)),
+                _ => None,
+            }
+        });
+        let Some((index, files)) = waits else { return false };
+        let Some(dir) = self.system.directory(node, files) else { return false };
+        if !self.core.disk(node).is_about_to_write(&dir) {
+            return false;
+        }
+        let exposed = self.exposed(node, files);
+        let misdirected =
+            exposed.is_some_and(|exposed| self.core.disk(node).misdirect_write(&dir, &exposed));
+        if misdirected {
+            self.core.feel_one(index);
+        }
+        self.core.deactivate(index);
+        misdirected
+    }
+
+    /// What a fault may destroy; if nothing, that is counted.
+    fn exposed(&mut self, node: NodeId, files: FileKind) -> Option<Vec<Exposed>> {
+        let view = View { nodes: &self.nodes, core: &self.core };
+        let exposed = self.system.exposed(node, files, &view);
+        if exposed.is_none() {
+            self.core.counters.one(Count::DamageSpared);
+        }
+        exposed
+    }
+
+    /// Tells the system, and nobody else, that a disk is damaged.
+    pub(super) fn damaged(&mut self, node: NodeId) -> Result<(), Stop<S::Violation>> {
+        let step = self.begin_step(node, Cause::Damage, 0)?;
+        self.end_step(step)
     }
 
     /// Lets go of nodes that a fault held down.
@@ -170,15 +269,17 @@ impl<S: System> World<S> {
     }
 
     /// The process is gone, and of its disk's operations those that had no time yet.
-    fn end_process(&mut self, node: NodeId) {
+    pub(super) fn end_process(&mut self, node: NodeId) {
         let now = self.core.now;
         let process = &mut self.core.processes[node.index()];
         process.running = false;
+        process.halting = false;
         process.timers.clear();
         process.waiting.clear();
         if let Some(disk) = &mut process.disk {
             let cut = disk.cut(&self.core.disk_config, now);
             self.core.counters.add(Count::DiskOperationCut, cut.operations);
+            self.core.feel_disk(node);
         }
         self.nodes[node.index()] = None;
     }
@@ -191,6 +292,7 @@ impl<S: System> World<S> {
         if let Some(disk) = &mut self.core.processes[node.index()].disk {
             disk.replace();
         }
+        self.core.processes[node.index()].refused = false;
         self.core.counters.one(Count::MachineReplaced);
         let ready = self.core.now.saturating_add(takes);
         self.core.queue.push(ready, Event::Replaced { node });
@@ -206,8 +308,9 @@ impl<S: System> World<S> {
         }
         self.kill(node);
         if let Some(disk) = &mut self.core.processes[node.index()].disk {
-            let lost = disk.power_loss();
-            self.core.counters.add(Count::UnsyncedWriteLost, lost);
+            let loss = disk.power_loss();
+            self.core.counters.add(Count::UnsyncedWriteLost, loss.lost);
+            self.core.counters.add(Count::DirectoryEntryLost, loss.names_lost);
         }
         true
     }

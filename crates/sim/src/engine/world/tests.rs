@@ -1,5 +1,6 @@
 //! The engine's promises, shown with two small systems: a scripted probe and a register on disks.
 
+mod disk_failures;
 mod disks;
 mod faults;
 mod probe;

@@ -1,8 +1,7 @@
 //! What is on the disks, and who may rely on it.
 
-use quorate_raft::{HardState, LogIndex, Progress, Role, Term};
+use quorate_raft::{LogIndex, Progress, Role, Term};
 
-use super::super::books::Recovered;
 use super::super::monotonic_match::{self, MonotonicMatch};
 use super::super::{acknowledged_is_durable, committed_is_durable, quorum_log};
 use super::*;
@@ -109,10 +108,8 @@ fn acknowledged_is_durable_reports_an_answer_from_what_a_majority_has_not_synced
 #[test]
 fn acknowledged_is_durable_reports_what_a_restart_does_not_find() {
     let books = books(&[&[1, 1, 1], &[], &[]]);
-    let restarts = |log: Vec<Slot>| {
-        let recovered = Recovered { log, hard: HardState::default(), base: LogIndex::ZERO };
-        acknowledged_is_durable::check_recovery(&books, 0, &recovered)
-    };
+    let restarts =
+        |log: Vec<Slot>| acknowledged_is_durable::check_recovery(&books, 0, &recovered(log));
     assert_eq!(restarts(log(&[1, 1, 1])), Ok(()));
     assert_eq!(restarts(log(&[1, 1, 1, 1])), Ok(()), "the batch under way was carried out");
     let name = acknowledged_is_durable::NAME;
@@ -160,18 +157,15 @@ fn a_batch_that_is_not_synced_counts_with_the_next_one_that_is() {
 fn what_a_restart_finds_in_the_page_cache_alone_counts_with_the_next_batch() {
     let mut books = books(&[&[1]]);
     books.crash(0);
-    let recovered = || {
-        let (hard, base) = (HardState::default(), LogIndex::ZERO);
-        Recovered { log: log(&[1, 1, 1]), hard, base }
-    };
-    books.boot(0, recovered(), false);
+    let found = || recovered(log(&[1, 1, 1]));
+    books.boot(0, found(), false);
     assert_eq!(books.pages[0].durable, log(&[1]));
     rewrite(&mut books, 3, &[1, 1, 1, 2]);
     books.pages[0].submitted(1);
     books.completed(0, 1, true);
     assert_eq!(books.pages[0].durable, log(&[1, 1, 1, 2]));
     books.crash(0);
-    books.boot(0, recovered(), true);
+    books.boot(0, found(), true);
     assert_eq!(books.pages[0].durable, log(&[1, 1, 1]), "a clean disk is taken at its word");
 }
 

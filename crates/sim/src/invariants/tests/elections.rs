@@ -85,7 +85,7 @@ fn monotonic_term_and_vote_reports_what_a_restart_forgot() {
     books.pages[0].durable_hard.vote = Some(raft_id(1));
     let restarts = |term, vote| {
         let hard = HardState { term: Term(term), vote, commit: LogIndex::ZERO };
-        let recovered = Recovered { log: log(&[2]), hard, base: LogIndex::ZERO };
+        let recovered = Recovered { hard, ..recovered(log(&[2])) };
         monotonic_term_and_vote::check_recovery(&books, 0, &recovered)
     };
     assert_reports(restarts(1, None), monotonic_term_and_vote::NAME, "restarts in term 1");

@@ -4,6 +4,7 @@
 //! canaries show that members with a mistake do.
 
 mod clients;
+mod damage;
 mod durability;
 mod elections;
 mod logs;
@@ -11,9 +12,11 @@ mod membership;
 mod snapshots;
 
 use quorate_mvcc::Revision;
-use quorate_raft::{Configuration, LogIndex, NodeId as RaftId, Progress, Role, Snapshot, Term};
+use quorate_raft::{
+    Configuration, HardState, LogIndex, NodeId as RaftId, Progress, Role, Snapshot, Term,
+};
 
-use super::books::{Books, Change, FOUNDING, GroupId, Slot, State, StoreState};
+use super::books::{Books, Change, FOUNDING, GroupId, Recovered, Slot, State, StoreState};
 use super::group::Group;
 use super::{Violation, statement};
 use crate::cluster::{Activity, Answer, RequestKind, to_raft_id};
@@ -141,6 +144,17 @@ impl Made {
             first_changed: self.first_changed,
             booted: self.booted,
         }
+    }
+}
+
+/// What a member without doubts finds.
+fn recovered(log: Vec<Slot>) -> Recovered {
+    Recovered {
+        log,
+        hard: HardState::default(),
+        base: LogIndex::ZERO,
+        abstains: false,
+        doubtful: LogIndex::ZERO,
     }
 }
 

@@ -98,6 +98,54 @@ impl MemFile {
         self.before.clear();
     }
 
+    /// A sync that fails: each dirty sector is as before or as after, and clean. The length is kept
+    /// in memory, and so still to be synced.
+    pub(super) fn fail_sync(&mut self, keep: &mut impl FnMut(Unsynced) -> bool) {
+        for DirtySector { sector, before } in std::mem::take(&mut self.dirty) {
+            if !keep(Unsynced::Sector) {
+                self.restore(sector as usize, before);
+            }
+        }
+        if self.len < self.data_end() {
+            self.data.truncate(self.len as usize);
+        }
+        self.before.clear();
+    }
+
+    /// A write of which only some sectors are written, as told for each of them.
+    pub(super) fn write_some(&mut self, offset: u64, data: &[u8], keep: impl Fn(u64) -> bool) {
+        let mut at = 0;
+        let mut sector = 0;
+        while at < data.len() {
+            let in_sector = (offset + at as u64) % SECTOR_BYTES;
+            let end = data.len().min(at + (SECTOR_BYTES - in_sector) as usize);
+            if keep(sector) {
+                self.write(offset + at as u64, &data[at..end]);
+            }
+            (at, sector) = (end, sector + 1);
+        }
+    }
+
+    /// Up to where there is durable content.
+    pub(super) fn durable_end(&self) -> u64 {
+        self.durable_len.min(self.data_end())
+    }
+
+    /// Inverts a bit of the durable content, and says whether that is seen, now or after a loss of
+    /// power.
+    pub(super) fn flip_bit(&mut self, bit: u64) -> bool {
+        let (byte, mask) = ((bit / 8) as usize, 1_u8 << (bit % 8));
+        let sector = (byte / SECTOR) as u64;
+        match self.dirty.binary_search_by_key(&sector, |dirty| dirty.sector) {
+            Err(_) => self.data[byte] ^= mask,
+            Ok(place) => {
+                let Some(slot) = self.dirty[place].before else { return false };
+                self.before[slot as usize * SECTOR + byte % SECTOR] ^= mask;
+            }
+        }
+        true
+    }
+
     pub(super) fn power_loss(&mut self, keep: &mut impl FnMut(Unsynced) -> bool) {
         for DirtySector { sector, before } in std::mem::take(&mut self.dirty) {
             if !keep(Unsynced::Sector) {

@@ -1,20 +1,25 @@
 //! A simulated disk in memory, with a page cache that a loss of power takes away.
 //!
 //! Owns what the disk holds and which of that is durable. Never decides by itself what a loss of
-//! power spares: the caller does, sector by sector and name by name.
+//! power spares, or when something fails: the caller does.
 
+mod faults;
 mod file;
 mod names;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use self::faults::{Faults, io_error};
 use self::file::MemFile;
 use self::names::{FileId, NameChange, Names};
 use super::{Disk, DiskError, DiskPath, SECTOR_BYTES};
+
+pub use self::faults::{DiskFailure, Struck};
 
 /// What has not been synced and so may get lost: one unit of [`MemDisk::power_loss`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,9 @@ pub struct PowerLoss {
     pub kept: u64,
     /// How many of them are as they were before.
     pub lost: u64,
+    /// How many names of files and directories are not as programs saw them: gone, there again, or
+    /// another file's.
+    pub names_lost: u64,
 }
 
 /// A disk in memory that tells what is durable from what is only cached.
@@ -53,6 +61,8 @@ pub struct MemDisk {
     /// The files that either of them names.
     files: BTreeMap<FileId, MemFile>,
     next_file: FileId,
+    /// In a cell, since a read may be the one that goes wrong.
+    faults: RefCell<Faults>,
 }
 
 impl MemDisk {
@@ -81,11 +91,12 @@ impl MemDisk {
             }
         }
         self.durable.drop_unreachable();
-        self.cached = self.durable.clone();
+        let seen = std::mem::replace(&mut self.cached, self.durable.clone());
         self.drop_unnamed();
         for file in self.files.values_mut() {
             file.power_loss(&mut decide);
         }
+        loss.names_lost = seen.differences(&self.cached);
         assert!(self.is_clean(), "nothing is pending after a loss of power");
         loss
     }
@@ -129,9 +140,23 @@ impl MemDisk {
         Ok(self.files.get_mut(id).expect("a named file is held until no name is left"))
     }
 
-    fn change_names(&mut self, change: NameChange) {
-        change.apply(&mut self.cached);
-        self.unsynced.push(change);
+    /// Changes a name, unless the disk fails: then it is changed or not, and the caller is told of
+    /// the error.
+    fn change_names_or_fail(
+        &mut self,
+        change: NameChange,
+        operation: &'static str,
+    ) -> Result<(), DiskError> {
+        let failed = self.faults.get_mut().fails();
+        let error = failed.map(|_| io_error(change.path(), operation));
+        if failed.is_none_or(|spared| spared & 1 == 1) {
+            change.apply(&mut self.cached);
+            self.unsynced.push(change);
+        } else {
+            // A file that was to be created has no name.
+            self.drop_unnamed();
+        }
+        error.map_or(Ok(()), Err)
     }
 
     /// Forgets the content of files that no name leads to, not even after a loss of power.
@@ -143,8 +168,36 @@ impl MemDisk {
         });
     }
 
+    /// A sync of a directory that fails: each change of a name in it is done or not, and not
+    /// pending any more.
+    fn fail_sync_dir(&mut self, dir: &DiskPath, mut keep: impl FnMut(Unsynced) -> bool) {
+        let durable = &mut self.durable;
+        self.unsynced.retain(|change| {
+            let hit = change.path().is_in(dir);
+            if hit && keep(Unsynced::Name) {
+                change.apply(durable);
+            }
+            !hit
+        });
+        self.cached = self.durable.clone();
+        for change in &self.unsynced {
+            change.apply(&mut self.cached);
+        }
+        self.cached.drop_unreachable();
+        self.drop_unnamed();
+    }
+
     fn require_dir_of(&self, path: &DiskPath) -> Result<(), DiskError> {
         if self.cached.has_parent_of(path) { Ok(()) } else { Err(not_found(path)) }
+    }
+}
+
+/// Answers from bits, one after the other, and from the first again.
+fn from_bits(bits: u64) -> impl FnMut(Unsynced) -> bool {
+    let mut asked = 0_u32;
+    move |_| {
+        asked += 1;
+        bits.rotate_right(asked - 1) & 1 == 1
     }
 }
 
@@ -171,7 +224,14 @@ impl Disk for MemDisk {
     }
 
     fn read(&self, file: &DiskPath, offset: u64, len: usize) -> Result<Bytes, DiskError> {
-        Ok(self.file(file)?.read(offset, len))
+        let held = self.file(file)?;
+        let right = held.read(offset, len);
+        let elsewhere = |place: u64| {
+            // At least one byte away, and as much as was asked for where the file has that much.
+            let places = held.len().saturating_sub(right.len() as u64).max(1);
+            held.read((offset + 1 + place % places) % (places + 1), right.len())
+        };
+        Ok(self.faults.borrow_mut().misdirect(file, &right, elsewhere).unwrap_or(right))
     }
 
     fn create_dir(&mut self, dir: &DiskPath) -> Result<(), DiskError> {
@@ -179,10 +239,11 @@ impl Disk for MemDisk {
         if self.cached.files.contains_key(dir) {
             return Err(DiskError::AlreadyExists { path: dir.clone() });
         }
-        if !self.cached.has_dir(dir) {
-            self.change_names(NameChange::CreateDir { dir: dir.clone() });
+        if self.cached.has_dir(dir) {
+            return Ok(());
         }
-        Ok(())
+        self.faults.get_mut().require_space(dir)?;
+        self.change_names_or_fail(NameChange::CreateDir { dir: dir.clone() }, "create")
     }
 
     fn create(&mut self, file: &DiskPath) -> Result<(), DiskError> {
@@ -190,24 +251,42 @@ impl Disk for MemDisk {
         if self.cached.files.contains_key(file) || self.cached.has_dir(file) {
             return Err(DiskError::AlreadyExists { path: file.clone() });
         }
+        self.faults.get_mut().require_space(file)?;
         let id = self.next_file;
         self.next_file = id.next();
         self.files.insert(id, MemFile::default());
-        self.change_names(NameChange::Create { file: file.clone(), id });
-        Ok(())
+        self.change_names_or_fail(NameChange::Create { file: file.clone(), id }, "create")
     }
 
     fn set_len(&mut self, file: &DiskPath, len: u64) -> Result<(), DiskError> {
-        self.file_mut(file)?.set_len(len);
-        Ok(())
+        if len > self.file(file)?.len() {
+            self.faults.get_mut().require_space(file)?;
+        }
+        let failed = self.faults.get_mut().fails();
+        if failed.is_none_or(|spared| spared & 1 == 1) {
+            self.file_mut(file)?.set_len(len);
+        }
+        failed.map_or(Ok(()), |_| Err(io_error(file, "set the length")))
     }
 
     fn write(&mut self, file: &DiskPath, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.file_mut(file)?.write(offset, data);
-        Ok(())
+        self.file(file)?;
+        self.faults.get_mut().require_space(file)?;
+        let Some(spared) = self.faults.get_mut().fails() else {
+            self.file_mut(file)?.write(offset, data);
+            return Ok(());
+        };
+        let keep = |sector: u64| spared >> (sector % 64) & 1 == 1;
+        self.file_mut(file)?.write_some(offset, data, keep);
+        Err(io_error(file, "write"))
     }
 
     fn sync(&mut self, file: &DiskPath) -> Result<(), DiskError> {
+        self.file(file)?;
+        if let Some(spared) = self.faults.get_mut().sync_fails() {
+            self.file_mut(file)?.fail_sync(&mut from_bits(spared));
+            return Err(io_error(file, "sync"));
+        }
         self.file_mut(file)?.sync();
         Ok(())
     }
@@ -215,6 +294,10 @@ impl Disk for MemDisk {
     fn sync_dir(&mut self, dir: &DiskPath) -> Result<(), DiskError> {
         if !self.cached.has_dir(dir) {
             return Err(not_found(dir));
+        }
+        if let Some(spared) = self.faults.get_mut().sync_fails() {
+            self.fail_sync_dir(dir, from_bits(spared));
+            return Err(io_error(dir, "sync"));
         }
         if self.unsynced.is_empty() {
             return Ok(());
@@ -243,14 +326,13 @@ impl Disk for MemDisk {
         if self.cached.has_dir(to) {
             return Err(DiskError::AlreadyExists { path: to.clone() });
         }
-        self.change_names(NameChange::Rename { from: from.clone(), to: to.clone(), id });
-        Ok(())
+        let change = NameChange::Rename { from: from.clone(), to: to.clone(), id };
+        self.change_names_or_fail(change, "rename")
     }
 
     fn remove(&mut self, file: &DiskPath) -> Result<(), DiskError> {
         let id = self.cached.files.get(file).copied();
         let id = id.ok_or_else(|| not_found(file))?;
-        self.change_names(NameChange::Remove { file: file.clone(), id });
-        Ok(())
+        self.change_names_or_fail(NameChange::Remove { file: file.clone(), id }, "remove")
     }
 }

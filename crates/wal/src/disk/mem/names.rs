@@ -37,6 +37,14 @@ impl Names {
         self.files.keys().filter(move |file| file.is_in(dir))
     }
 
+    /// How many names the others have, lack, or give to another file.
+    pub(super) fn differences(&self, others: &Names) -> u64 {
+        let other = |(file, id): &(&DiskPath, &FileId)| others.files.get(*file) != Some(*id);
+        let changed = self.files.iter().filter(other).count();
+        let added = others.files.keys().filter(|file| !self.files.contains_key(*file)).count();
+        (changed + added + self.dirs.symmetric_difference(&others.dirs).count()) as u64
+    }
+
     /// Forgets what is in directories that do not exist.
     pub(super) fn drop_unreachable(&mut self) {
         // Ascending order has every directory after the one that it is in.

@@ -125,6 +125,34 @@ fn each_change_of_a_name_is_lost_or_spared_by_itself() {
 }
 
 #[test]
+fn a_loss_of_power_says_how_many_names_are_others_than_before() {
+    let changed = |disk: &mut MemDisk| {
+        disk.create(&path("created")).expect("a free name");
+        disk.rename(&path("old"), &path("renamed")).expect("the file is there");
+        disk.remove(&path("removed")).expect("the file is there");
+    };
+    for (spared, names_lost) in [
+        // The created one is gone, the removed one back, and the renamed one two names.
+        (0b000, 4),
+        (0b001, 3),
+        (0b010, 2),
+        (0b100, 3),
+        (0b111, 0),
+    ] {
+        let mut disk = with_file("old", b"old");
+        disk.create(&path("removed")).expect("a free name");
+        disk.sync_dir(&DiskPath::root()).expect("the root is there");
+        changed(&mut disk);
+        let mut change = 0;
+        let loss = disk.power_loss(|_| {
+            change += 1;
+            spared & 1 << (change - 1) != 0
+        });
+        assert_eq!(loss.names_lost, names_lost, "{spared:03b}");
+    }
+}
+
+#[test]
 fn a_removal_that_was_not_synced_may_be_undone_with_the_content() {
     let mut disk = with_file("f", b"abc");
     disk.remove(&path("f")).expect("the file is there");

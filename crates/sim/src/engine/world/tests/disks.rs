@@ -4,20 +4,20 @@ use quorate_wal::disk::{Disk, DiskOp, DiskPath};
 
 use super::*;
 
-fn file() -> DiskPath {
+pub(super) fn file() -> DiskPath {
     DiskPath::root().join("log")
 }
 
-fn write(offset: u64, byte: u8) -> DiskOp {
+pub(super) fn write(offset: u64, byte: u8) -> DiskOp {
     DiskOp::Write { file: file(), offset: offset * 512, data: vec![byte; 512].into() }
 }
 
-fn sync() -> DiskOp {
+pub(super) fn sync() -> DiskOp {
     DiskOp::Sync { file: file() }
 }
 
 /// Creates the file at the first boot, durably.
-fn create(io: &mut Io<'_, u64>) {
+pub(super) fn create(io: &mut Io<'_, u64>) {
     if io.incarnation() == 1 {
         io.disk().create(&file()).expect("a fresh disk");
         io.disk().sync_dir(&DiskPath::root()).expect("the root is there");
@@ -25,7 +25,7 @@ fn create(io: &mut Io<'_, u64>) {
 }
 
 /// Disks on which a write takes 1 ms and a sync 2 ms, exactly.
-fn exact() -> WorldConfig {
+pub(super) fn exact() -> WorldConfig {
     let disk = DiskConfig {
         write: ms(1),
         sync: ms(2),
@@ -36,13 +36,13 @@ fn exact() -> WorldConfig {
     WorldConfig { disk, ..config(1) }
 }
 
-fn contents<S: System>(world: &World<S>) -> Vec<u8> {
+pub(super) fn contents<S: System>(world: &World<S>) -> Vec<u8> {
     let disk = world.view().disk(n(0)).expect("it has a disk");
     let bytes = disk.read(&file(), 0, 1 << 20).expect("the file is there");
     bytes.chunks(512).map(|sector| sector[0]).collect()
 }
 
-fn completions(world: &World<Probe>) -> Vec<(u64, u64)> {
+pub(super) fn completions(world: &World<Probe>) -> Vec<(u64, u64)> {
     let steps = world.system().steps.iter();
     let completion = |step: &Step| match step.cause {
         Cause::Disk { token } => Some((step.time.as_nanos() / 1_000, token)),

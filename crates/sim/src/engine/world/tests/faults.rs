@@ -257,7 +257,7 @@ fn any_fault(chance: &mut Stream) -> ScheduledFault {
     let node = n(chance.below(4) as u32);
     let other = n(chance.below(4) as u32);
     let lasts = chance.between(Nanos::ZERO, ms(400));
-    let fault = match chance.below(10) {
+    let fault = match chance.below(13) {
         0 => Fault::Crash { node, down_for: lasts },
         1 => Fault::PowerLoss { nodes: vec![node], down_for: lasts },
         2 => Fault::Pause { node, lasts },
@@ -266,6 +266,9 @@ fn any_fault(chance: &mut Stream) -> ScheduledFault {
         5 => Fault::SlowLink { from: node, to: other, extra: ms(30), lasts },
         6 => Fault::ClockJump { node, by: SignedNanos::from_millis(-20) },
         7 => Fault::ClockDrift { node, ppm: DriftPpm(-300_000), lasts },
+        10 => Fault::DiskFull { node, lasts },
+        11 => Fault::WriteError { node },
+        12 => Fault::SyncError { node },
         8 => Fault::SlowDisk { node, factor: 3, lasts },
         _ => {
             let loss_ppm = 700_000;

@@ -1,5 +1,9 @@
 //! A system whose processes do what a test's script says, and that remembers every step.
 
+use std::collections::VecDeque;
+
+use quorate_wal::disk::DiskPath;
+
 use super::super::super::*;
 use super::World;
 
@@ -12,6 +16,10 @@ pub(super) struct Probe {
     contents: Vec<(NodeId, u64)>,
     /// The index of the step after which the probe finds something wrong.
     pub(super) refuse_after: u64,
+    /// Whether the next starts succeed, whosever they are; later ones do.
+    pub(super) no_start: VecDeque<Option<NoStart>>,
+    /// What of a disk faults may damage; none if they must not.
+    pub(super) exposed: Option<Vec<Exposed>>,
 }
 
 impl System for Probe {
@@ -20,9 +28,9 @@ impl System for Probe {
     type Message = u64;
     type Violation = &'static str;
 
-    fn boot(&mut self, io: &mut Io<'_, u64>) -> u64 {
+    fn boot(&mut self, io: &mut Io<'_, u64>) -> Result<u64, NoStart> {
         (self.script)(io, None);
-        1
+        self.no_start.pop_front().flatten().map_or(Ok(1), Err)
     }
 
     fn handle(&mut self, node: &mut u64, input: Input<u64>, io: &mut Io<'_, u64>) {
@@ -35,10 +43,23 @@ impl System for Probe {
 
     fn observe(&mut self, step: &Step, view: &View<'_, Self>) -> Result<(), &'static str> {
         assert_eq!(step.time, view.now());
-        let is_down = matches!(step.cause, Cause::Crash | Cause::PowerLoss | Cause::Replaced);
+        let is_down = match step.cause {
+            Cause::Crash | Cause::PowerLoss | Cause::Replaced | Cause::Halt => true,
+            Cause::Message { .. } | Cause::Timer(_) | Cause::Disk { .. } => false,
+            // It may be up or down.
+            Cause::Boot { .. } | Cause::Damage => view.node(step.node).is_none(),
+        };
         assert_eq!(view.node(step.node).is_none(), is_down);
         self.steps.push(*step);
         if step.index >= self.refuse_after { Err("enough") } else { Ok(()) }
+    }
+
+    fn directory(&self, _: NodeId, files: FileKind) -> Option<DiskPath> {
+        (files == FileKind::Log).then(DiskPath::root)
+    }
+
+    fn exposed(&self, _: NodeId, _: FileKind, _: &View<'_, Self>) -> Option<Vec<Exposed>> {
+        self.exposed.clone()
     }
 
     fn message_digest(&self, message: &u64) -> u64 {
@@ -105,6 +126,8 @@ pub(super) fn probe(
         steps: Vec::new(),
         contents: Vec::new(),
         refuse_after: u64::MAX,
+        no_start: VecDeque::new(),
+        exposed: None,
     };
     World::new(&config, system).expect("a sensible configuration")
 }

@@ -46,12 +46,12 @@ impl System for Register {
     type Message = Message;
     type Violation = String;
 
-    fn boot(&mut self, io: &mut Io<'_, Message>) -> Node {
+    fn boot(&mut self, io: &mut Io<'_, Message>) -> Result<Node, NoStart> {
         if io.node() == SERVER {
-            return Node::Server { value: recover(io.disk()) };
+            return Ok(Node::Server { value: recover(io.disk()) });
         }
         io.set_timer(RETRY, ms(1));
-        Node::Client { next: 1 }
+        Ok(Node::Client { next: 1 })
     }
 
     fn handle(&mut self, node: &mut Node, input: Input<Message>, io: &mut Io<'_, Message>) {

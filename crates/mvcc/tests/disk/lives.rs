@@ -5,31 +5,18 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use quorate_mvcc::{
-    CompactRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Manifest,
-    PutRequest, RangeRequest, RequestOp, Revision, Store, StoreOptions, TxnRequest,
+    Compare, CompareResult, CompareTarget, DeleteRangeRequest, Manifest, PutRequest, RangeRequest,
+    RequestOp, Revision, Store, TxnRequest,
 };
-use quorate_wal::disk::{Disk, DiskOp, DiskPath, MemDisk};
+use quorate_wal::disk::{DiskOp, MemDisk};
 
-/// Small, so that a short life has many segments.
-const OPTIONS: StoreOptions =
-    StoreOptions { segment_bytes: 600, flush_bytes: 150, cache_bytes: 4000 };
-
-fn dir() -> DiskPath {
-    DiskPath::new("store").expect("a valid name")
-}
-
-#[derive(Clone, Debug)]
-enum Request {
-    Put(PutRequest),
-    Delete(DeleteRangeRequest),
-    Txn(TxnRequest),
-    /// How far behind the current revision.
-    Compact(i64),
-}
+use crate::support::{OPTIONS, Request, apply, dir};
 
 #[derive(Clone, Debug)]
 enum Step {
     Apply(Request),
+    /// How far behind the current revision.
+    Compact(i64),
     Range(RangeRequest),
     /// Hands the next batch to the disk.
     Write,
@@ -103,7 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
         30 => put().prop_map(|put| Step::Apply(Request::Put(put))),
         6 => delete().prop_map(|delete| Step::Apply(Request::Delete(delete))),
         15 => txn().prop_map(|txn| Step::Apply(Request::Txn(txn))),
-        4 => (0..20_i64).prop_map(|back| Step::Apply(Request::Compact(back))),
+        4 => (0..20_i64).prop_map(Step::Compact),
         20 => range().prop_map(Step::Range),
         15 => Just(Step::Write),
         6 => Just(Step::Checkpoint),
@@ -163,19 +150,6 @@ impl Member {
     }
 }
 
-/// The answer, as text.
-fn apply(store: &mut Store, disk: &dyn Disk, request: &Request) -> String {
-    let mut applier = store.applier(disk);
-    match request {
-        Request::Put(put) => format!("{:?}", applier.put(put)),
-        Request::Delete(delete) => format!("{:?}", applier.delete_range(delete)),
-        Request::Txn(txn) => format!("{:?}", applier.txn(txn)),
-        Request::Compact(revision) => {
-            format!("{:?}", store.compact(&CompactRequest { revision: Revision(*revision) }))
-        }
-    }
-}
-
 fn same(member: &Member, twin: &Store) {
     let store = &member.store;
     assert_eq!(store.revision(), twin.revision());
@@ -192,12 +166,13 @@ fn run(steps: Vec<Step>) -> (usize, usize) {
     let (mut member, mut twin) = (Member::new(), Store::new());
     for step in steps {
         let current = twin.revision().0;
+        let step = match step {
+            Step::Compact(back) => Step::Apply(Request::Compact(current - back)),
+            other => other,
+        };
         match step {
+            Step::Compact(_) => unreachable!("it became a request"),
             Step::Apply(request) => {
-                let request = match request {
-                    Request::Compact(back) => Request::Compact(current - back),
-                    other => other,
-                };
                 let answer = apply(&mut member.store, &member.disk, &request);
                 assert_eq!(answer, apply(&mut twin, &MemDisk::new(), &request), "{request:?}");
                 member.log.push(request);

@@ -1,0 +1,291 @@
+//! `quorate store`: a member's store, shown or judged. It finds the store and the snapshot whose
+//! manifest names its files; what the bytes mean is the crate `mvcc`'s to say. It never writes.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use quorate_disk::{OpenError, ReadOnlyDisk};
+use quorate_mvcc::inspect::{self, Survey};
+use quorate_mvcc::{Damage, DamagedPart, Manifest, SegmentInfo, SegmentUse};
+use quorate_wal::disk::{Disk, DiskPath};
+use quorate_wal::snap;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::units::plural;
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate store verify /var/lib/quorate        is the store whole? if not: what, where, what to do
+  quorate store inspect /var/lib/quorate       every segment, and how much of it still lives";
+
+const REPAIR: &str = "in a cluster, start the member: it repairs what is damaged from its peers; \
+                      alone, restore a backup";
+const RESTORE: &str = "in a cluster, remove this member, empty its data directory and add it anew; \
+                       alone, restore a backup";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct StoreArgs {
+    #[command(subcommand)]
+    command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Show every segment, how much of it still lives, and where damage is
+    Inspect(DirArgs),
+    /// Say whether the store is whole (0), or damaged and what to do about it (1)
+    Verify(DirArgs),
+}
+
+#[derive(Debug, Args)]
+struct DirArgs {
+    /// A data directory, or the directory member in it
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// What was found, for people and for programs.
+#[derive(Serialize)]
+struct Verdict {
+    dir: String,
+    verdict: &'static str,
+    /// The store that the newest intact snapshot names; none if everything is in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<Summary>,
+    damage: Vec<DamageLine>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    snapshot_index: u64,
+    revision: i64,
+    compacted: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<u64>,
+    segments: usize,
+    bytes: u64,
+    live_bytes: u64,
+    other_files: usize,
+}
+
+#[derive(Serialize)]
+struct DamageLine {
+    segment: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<i64>,
+    what: String,
+}
+
+#[derive(Serialize)]
+struct SegmentLine<'a> {
+    segment: &'a str,
+    records: u64,
+    first_revision: i64,
+    last_revision: i64,
+    data_bytes: u64,
+    keys_bytes: u64,
+    live_bytes: u64,
+}
+
+pub(crate) fn run(args: &StoreArgs, output: &Output) -> Result<Exit, Error> {
+    let (StoreCommand::Inspect(dir) | StoreCommand::Verify(dir)) = &args.command;
+    let place = Place::find(&dir.dir)?;
+    let found = place.read()?;
+    if let (StoreCommand::Inspect(_), Some(found)) = (&args.command, &found) {
+        show_segments(found, output);
+    }
+    let verdict = Verdict::of(&place, found);
+    if output.is_json() {
+        output.json(&verdict);
+    } else {
+        output.data(verdict.in_words(output));
+    }
+    Ok(if verdict.damage.is_empty() { Exit::Well } else { Exit::Violation })
+}
+
+/// A store, and the snapshots beside it.
+struct Place {
+    /// As the user named it.
+    given: PathBuf,
+    disk: ReadOnlyDisk,
+    store: DiskPath,
+    snapshots: DiskPath,
+}
+
+/// A store that a snapshot names.
+struct Found {
+    snapshot_index: u64,
+    manifest: Manifest,
+    survey: Survey,
+}
+
+impl Place {
+    /// Finds the store that a user means, and takes its data directory, which a running member has
+    /// locked.
+    fn find(given: &Path) -> Result<Place, Error> {
+        let there = given
+            .canonicalize()
+            .map_err(|error| Error::new(format!("{}: {error}", given.display())))?;
+        let is_member = there.file_name().is_some_and(|name| name == "member");
+        let root = match there.parent().filter(|_| is_member) {
+            Some(data) => data,
+            None => &there,
+        };
+        if !root.join("member").join("store").is_dir() {
+            let what = format!("{}: no store here", given.display());
+            let remedy = "name a data directory, which holds member/store, or the directory member";
+            return Err(Error::with_remedy(what, remedy));
+        }
+        let disk = ReadOnlyDisk::open(root).map_err(|error| match error {
+            OpenError::Locked { root } => Error::with_remedy(
+                format!("{}: in use by a member", root.display()),
+                "stop the member, or look at a copy",
+            ),
+            error => Error::new(error.to_string()),
+        })?;
+        let member = DiskPath::root().join("member");
+        let (store, snapshots) = (member.join("store"), member.join("snap"));
+        Ok(Place { given: given.to_owned(), disk, store, snapshots })
+    }
+
+    /// Reads all that the newest intact snapshot names; nothing if there is none.
+    fn read(&self) -> Result<Option<Found>, Error> {
+        let bad = |error: &dyn std::fmt::Display| Error::new(error.to_string());
+        let disk: &dyn Disk = self.disk.as_disk();
+        let loaded =
+            snap::load_newest(disk, &self.snapshots, |_| true).map_err(|error| bad(&error))?;
+        let Some(snapshot) = loaded.snapshot else { return Ok(None) };
+        let data = snapshot.data.unwrap_or_default();
+        let manifest = Manifest::decode(&data).map_err(|error| bad(&error))?;
+        let survey = inspect::survey(disk, &self.store, &manifest).map_err(|error| bad(&error))?;
+        Ok(Some(Found { snapshot_index: snapshot.metadata.index, manifest, survey }))
+    }
+}
+
+impl Verdict {
+    fn of(place: &Place, found: Option<Found>) -> Verdict {
+        let dir = place.given.display().to_string();
+        let Some(Found { snapshot_index, manifest, survey }) = found else {
+            return Verdict { dir, verdict: "empty", store: None, damage: vec![], remedy: None };
+        };
+        let store = Summary {
+            snapshot_index,
+            revision: manifest.current.0,
+            compacted: manifest.compacted.0,
+            keys: survey.keys,
+            segments: survey.segments.len(),
+            bytes: manifest.total_bytes(),
+            live_bytes: survey.segments.iter().map(|segment| segment.live_bytes).sum(),
+            other_files: survey.others.len(),
+        };
+        let mut damage: Vec<DamageLine> = survey.damage.iter().map(DamageLine::of).collect();
+        let beyond_repair = |segment: String, what: String| DamageLine {
+            segment,
+            offset: None,
+            revision: None,
+            what,
+        };
+        damage.extend(
+            survey.lost.iter().map(|id| {
+                beyond_repair(id.to_string(), "both of its files are damaged".to_owned())
+            }),
+        );
+        damage.extend(survey.incoherent.map(|(id, reason)| {
+            beyond_repair(id.to_string(), format!("it is intact, but no store wrote it: {reason}"))
+        }));
+        let is_repairable = survey.lost.is_empty() && survey.incoherent.is_none();
+        let (verdict, remedy) = match (survey.is_whole(), is_repairable) {
+            (true, _) => ("whole", None),
+            (false, true) => ("damaged", Some(REPAIR)),
+            (false, false) => ("damaged", Some(RESTORE)),
+        };
+        Verdict { dir, verdict, store: Some(store), damage, remedy }
+    }
+
+    fn in_words(&self, output: &Output) -> String {
+        let paint = output.paint();
+        let mut lines = Vec::new();
+        for DamageLine { segment, offset, what, .. } in &self.damage {
+            let at = offset.map_or(String::new(), |offset| format!(" at byte {offset}"));
+            let name = paint.bold_red(format_args!("segment {segment}{at}:"));
+            lines.push(format!("{name} {what}"));
+        }
+        match &self.store {
+            None => lines
+                .push(format!("{}: no snapshot names a store; everything is in the log", self.dir)),
+            Some(store) => lines.push(format!(
+                "{}: {}; revision {} in {}, {} of {} bytes live, as of entry {}",
+                self.dir,
+                paint.bold(self.verdict),
+                store.revision,
+                plural(store.segments as u64, "segment"),
+                store.live_bytes,
+                store.bytes,
+                store.snapshot_index,
+            )),
+        }
+        if let Some(remedy) = self.remedy {
+            lines.push(format!("{}  {remedy}", paint.bold("help:")));
+        }
+        lines.join("\n")
+    }
+}
+
+impl DamageLine {
+    fn of(damage: &Damage) -> DamageLine {
+        let (offset, revision, what) = match &damage.part {
+            DamagedPart::Record { offset, change } => {
+                let change = change.as_ref();
+                let what = change.map_or("a record".to_owned(), |change| {
+                    format!("the change of {:?} at revision {}", change.key, change.revision)
+                });
+                (Some(*offset), change.map(|change| change.revision.0), what)
+            }
+            DamagedPart::Keys => (None, None, "the keys' file".to_owned()),
+        };
+        let what = format!("{what} is damaged: {}", damage.what);
+        DamageLine { segment: damage.segment.to_string(), offset, revision, what }
+    }
+}
+
+fn show_segments(found: &Found, output: &Output) {
+    for (info, used) in found.manifest.segments.iter().zip(&found.survey.segments) {
+        let (info, used): (&SegmentInfo, &SegmentUse) = (info, used);
+        if output.is_json() {
+            output.json(&SegmentLine {
+                segment: &used.id.to_string(),
+                records: used.records,
+                first_revision: info.first_revision().0,
+                last_revision: info.last_revision().0,
+                data_bytes: used.data_bytes,
+                keys_bytes: used.keys_bytes,
+                live_bytes: used.live_bytes,
+            });
+        } else {
+            let live = used.live_bytes * 100 / used.data_bytes.max(1);
+            output.data(format_args!(
+                "{}  {}, revisions {} to {}, {} bytes and {} of keys, {live}% live",
+                output.paint().bold(used.id),
+                plural(used.records, "record"),
+                info.first_revision(),
+                info.last_revision(),
+                used.data_bytes,
+                used.keys_bytes,
+            ));
+        }
+    }
+    for file in &found.survey.others {
+        if !output.is_json() {
+            output.data(format_args!("{file}  not part of the snapshot"));
+        }
+    }
+}

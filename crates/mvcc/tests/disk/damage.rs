@@ -1,0 +1,336 @@
+//! What a disk does to bytes at rest: it is noticed, and repaired from a peer, byte for byte.
+
+use bytes::Bytes;
+use quorate_mvcc::{
+    ChangeId, Damage, DamagedPart, Failure, Manifest, OpenError, PutRequest, RangeRequest,
+    RepairError, RequestOp, Revision, Scrubber, Store, TxnRequest,
+};
+use quorate_wal::disk::{Disk, DiskPath, MemDisk};
+
+use crate::support::{Content, Draws, Machine, OPTIONS, Request, dir, everything};
+
+fn flip(disk: &mut MemDisk, file: &DiskPath, bit: u64) {
+    let byte = disk.read(file, bit / 8, 1).expect("the file is there")[0];
+    disk.write(file, bit / 8, &[byte ^ 1 << (bit % 8)]).expect("the file is there");
+}
+
+fn open(disk: MemDisk, manifest: &Manifest) -> (Machine, usize) {
+    let mut disk = disk;
+    let opened = Store::open(&mut disk, &dir(), Some(manifest), OPTIONS);
+    let (store, opened) = opened.expect("one file of the two is whole");
+    (Machine { disk, store }, opened.rebuilt.len())
+}
+
+/// All that is damaged.
+fn scrub(machine: &Machine) -> Vec<Damage> {
+    let (mut scrubber, mut found) = (Scrubber::default(), Vec::new());
+    while scrubber.rounds() == 0 {
+        found.extend(scrubber.step(&machine.store, &machine.disk, 200));
+    }
+    found
+}
+
+fn lost(damage: &Damage) -> &ChangeId {
+    match &damage.part {
+        DamagedPart::Record { change: Some(change), .. } => change,
+        other => panic!("{other:?} is no record that is known"),
+    }
+}
+
+/// Repairs a record from a peer that has it.
+fn repair(machine: &mut Machine, damage: &Damage, peer: &Machine) {
+    let record = peer.store.reader(&peer.disk).record_at(lost(damage)).expect("it is sound there");
+    let record = record.expect("the peer has it");
+    let repaired = machine.store.repair(damage, &record, &machine.disk);
+    assert_eq!(repaired, Ok(()));
+    machine.write();
+}
+
+/// Changes that all can be read: none is dead.
+fn young() -> Machine {
+    let (mut machine, mut draws) = (Machine::new(), Draws::new(11));
+    while machine.store.revision() < Revision(24) {
+        match draws.request(machine.store.revision()) {
+            Request::Compact(_) => {}
+            request => drop(machine.apply(&request)),
+        }
+    }
+    machine
+}
+
+#[test]
+fn every_bit_of_a_small_store_that_flips_is_noticed_and_repaired() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    let content = whole.content();
+    assert!(manifest.segments.len() > 2, "{} segments", manifest.segments.len());
+    let (mut rebuilt_files, mut repaired_records) = (0, 0);
+    for file in whole.disk.list(&dir()).expect("it is there") {
+        let len = whole.disk.len(&file).expect("it is there");
+        for bit in 0..len * 8 {
+            let mut disk = whole.disk.clone();
+            flip(&mut disk, &file, bit);
+            let (mut machine, rebuilt) = open(disk, &manifest);
+            let found = scrub(&machine);
+            // A keys' file is noticed when it is opened, the data when it is read.
+            assert_eq!(rebuilt + found.len(), 1, "{file}, bit {bit}: {found:?}");
+            for damage in &found {
+                let read = machine.store.reader(&machine.disk).range(&everything(None));
+                let hash = machine.store.reader(&machine.disk).hash_kv(None);
+                assert!(matches!(&hash, Err(Failure::Damaged(_))), "{file}, bit {bit}: {hash:?}");
+                if let Err(failure) = read {
+                    let Failure::Damaged(met) = failure else { panic!("{failure}") };
+                    assert_eq!(lost(&met), lost(damage));
+                }
+                repair(&mut machine, damage, &whole);
+                repaired_records += 1;
+            }
+            rebuilt_files += rebuilt;
+            assert_eq!(scrub(&machine), [], "{file}, bit {bit}");
+            // Everything costs too much for each of them.
+            if bit % 61 == 0 {
+                machine.content().assert_is(&content);
+            }
+            let bytes = |disk: &MemDisk| disk.read(&file, 0, len as usize).expect("it is there");
+            if rebuilt == 0 {
+                assert_eq!(bytes(&machine.disk), bytes(&whole.disk), "{file}, bit {bit}");
+            }
+        }
+    }
+    assert!(rebuilt_files > 1000 && repaired_records > 1000);
+}
+
+#[test]
+fn a_file_that_is_gone_or_cut_off_is_noticed() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    let content = whole.content();
+    for segment in &manifest.segments {
+        for cut in [None, Some(0), Some(1), Some(30)] {
+            let (keys, data) = (segment.id.keys_file(&dir()), segment.id.data_file(&dir()));
+            let damaged = |file: &DiskPath| {
+                let mut disk = whole.disk.clone();
+                match cut {
+                    None => disk.remove(file).expect("it is there"),
+                    Some(len) => disk.set_len(file, len).expect("it is there"),
+                }
+                disk
+            };
+            let (machine, rebuilt) = open(damaged(&keys), &manifest);
+            assert_eq!(rebuilt, 1);
+            machine.content().assert_is(&content);
+            let mut disk = damaged(&data);
+            // Each record of the segment has to be fetched; a file that is gone is begun anew.
+            if cut.is_none() {
+                disk.create(&data).expect("it is gone");
+            }
+            let (mut machine, rebuilt) = open(disk, &manifest);
+            assert_eq!(rebuilt, 0);
+            let found = scrub(&machine);
+            assert!(!found.is_empty() && found.len() as u64 <= segment.records);
+            for damage in found {
+                repair(&mut machine, &damage, &whole);
+            }
+            machine.content().assert_is(&content);
+        }
+    }
+}
+
+#[test]
+fn a_segment_whose_files_are_both_damaged_is_not_opened() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    let id = manifest.segments[1].id;
+    let mut disk = whole.disk.clone();
+    flip(&mut disk, &id.keys_file(&dir()), 100);
+    flip(&mut disk, &id.data_file(&dir()), 3000);
+    let error = Store::open(&mut disk, &dir(), Some(&manifest), OPTIONS).err();
+    let Some(OpenError::Lost { segment, .. }) = &error else { panic!("{error:?}") };
+    assert_eq!(*segment, id);
+}
+
+#[test]
+fn a_write_or_read_that_went_to_another_place_is_noticed() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    let [one, other] = [&manifest.segments[0], &manifest.segments[1]];
+    let read = |file: &DiskPath| whole.disk.read(file, 0, 1 << 20).expect("it is there");
+    for (from, to, is_data) in [
+        (one.id.data_file(&dir()), other.id.data_file(&dir()), true),
+        (other.id.keys_file(&dir()), one.id.keys_file(&dir()), false),
+    ] {
+        let mut disk = whole.disk.clone();
+        disk.write(&to, 0, &read(&from)).expect("room");
+        let (machine, rebuilt) = open(disk, &manifest);
+        let found = scrub(&machine);
+        assert_eq!((rebuilt > 0, !found.is_empty()), (!is_data, is_data));
+    }
+}
+
+#[test]
+fn a_request_that_meets_a_damaged_record_changes_nothing_and_can_be_tried_again() {
+    let mut whole = Machine::new();
+    for number in 0..30 {
+        let (key, value) = (format!("key {number:02}").into(), vec![number; 60].into());
+        whole.apply(&Request::Put(PutRequest { key, value, ..PutRequest::default() }));
+    }
+    let manifest = whole.checkpoint();
+    let put = |key: &'static str| {
+        let (key, value) = (Bytes::from(key), Bytes::from("new"));
+        PutRequest { key, value, prev_kv: true, ..PutRequest::default() }
+    };
+    let range = RangeRequest { limit: 6, ..everything(None) };
+    let everywhere = quorate_mvcc::DeleteRangeRequest {
+        key: "\0".into(),
+        range_end: "\0".into(),
+        prev_kv: true,
+    };
+    let txn = TxnRequest {
+        success: vec![
+            RequestOp::Put(put("key 20")),
+            RequestOp::Put(put("a key before")),
+            RequestOp::Range(range),
+        ],
+        ..TxnRequest::default()
+    };
+    let txn_of_delete = TxnRequest {
+        success: vec![
+            RequestOp::Put(put("~")),
+            RequestOp::DeleteRange(quorate_mvcc::DeleteRangeRequest {
+                key: "key 03".into(),
+                range_end: "key 07".into(),
+                ..everywhere.clone()
+            }),
+        ],
+        ..TxnRequest::default()
+    };
+    let requests = [
+        Request::Put(put("key 03")),
+        Request::Delete(everywhere),
+        Request::Txn(txn),
+        Request::Txn(txn_of_delete),
+    ];
+    // The fourth put is in the first segment.
+    let segment = manifest.segments[0];
+    for request in requests {
+        let mut disk = whole.disk.clone();
+        let frame = segment.data.len / segment.records;
+        flip(&mut disk, &segment.id.data_file(&dir()), (3 * frame + 70) * 8);
+        let (mut machine, _) = open(disk, &manifest);
+        let (mut peer, _) = open(whole.disk.clone(), &manifest);
+        let before = (machine.store.digest(), machine.store.revision());
+        let answer = machine.apply(&request);
+        assert!(answer.starts_with("Err(Damaged"), "{request:?}: {answer}");
+        assert_eq!(before, (machine.store.digest(), machine.store.revision()));
+        let [damage] = &scrub(&machine)[..] else { panic!("one bit, one record") };
+        repair(&mut machine, damage, &peer);
+        machine.content().assert_is(&peer.content());
+        assert_eq!(machine.apply(&request), peer.apply(&request));
+        machine.content().assert_is(&peer.content());
+    }
+}
+
+#[test]
+fn nothing_but_the_record_that_was_there_repairs_it() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    let mut disk = whole.disk.clone();
+    flip(&mut disk, &manifest.segments[0].id.data_file(&dir()), 150);
+    let (mut machine, _) = open(disk, &manifest);
+    let [damage] = &scrub(&machine)[..] else { panic!("one bit, one record") };
+    let reader = whole.store.reader(&whole.disk);
+    let record = reader.record_at(lost(damage)).expect("sound").expect("there");
+    for bit in 0..record.len() * 8 {
+        let mut other = record.to_vec();
+        other[bit / 8] ^= 1 << (bit % 8);
+        let repaired = machine.store.repair(damage, &other, &machine.disk);
+        assert_eq!(repaired, Err(RepairError::Different));
+    }
+    let longer = [&record[..], b"x"].concat();
+    for other in [&longer[..], &record[1..], &[]] {
+        let repaired = machine.store.repair(damage, other, &machine.disk);
+        assert_eq!(repaired, Err(RepairError::Different));
+    }
+    assert!(!machine.store.has_ops(), "nothing was written");
+    assert!(!machine.store.give_up(damage), "it can still be read");
+    assert_eq!(machine.store.repair(damage, &record, &machine.disk), Ok(()));
+}
+
+#[test]
+fn a_damaged_record_that_no_read_can_see_goes_with_its_segment() {
+    let mut whole = Machine::new();
+    for number in 0..40 {
+        let key = if number % 4 == 0 { "often".into() } else { format!("key {number}").into() };
+        let value = vec![number; 60].into();
+        whole.apply(&Request::Put(PutRequest { key, value, ..PutRequest::default() }));
+    }
+    whole.apply(&Request::Compact(whole.store.revision().0));
+    whole.work();
+    let manifest = whole.checkpoint();
+    // The first put of the first segment was superseded; the others live.
+    let segment = manifest.segments[0];
+    let mut disk = whole.disk.clone();
+    flip(&mut disk, &segment.id.data_file(&dir()), 600);
+    let (mut machine, _) = open(disk, &manifest);
+    let content = whole.content();
+    machine.content().assert_is(&content);
+    let [damage] = &scrub(&machine)[..] else { panic!("one bit, one record") };
+    let reader = whole.store.reader(&whole.disk);
+    assert_eq!(reader.record_at(lost(damage)), Ok(None), "no peer has it");
+    assert!(machine.store.give_up(damage));
+    machine.work();
+    assert_eq!(scrub(&machine), [], "the segment was written anew without it");
+    let manifest = machine.checkpoint();
+    assert!(manifest.segments.iter().all(|info| info.id != segment.id));
+    machine.content().assert_is(&content);
+}
+
+#[test]
+fn a_merge_that_meets_damage_waits_for_the_repair() {
+    let mut whole = Machine::new();
+    for number in 0..40_u8 {
+        let key = if number % 4 > 0 { "often".into() } else { format!("key {number}").into() };
+        let value = vec![number; 60].into();
+        whole.apply(&Request::Put(PutRequest { key, value, ..PutRequest::default() }));
+    }
+    let manifest = whole.checkpoint();
+    let segment = manifest.segments[0];
+    let mut disk = whole.disk.clone();
+    // The first put lives on.
+    flip(&mut disk, &segment.id.data_file(&dir()), 600);
+    let (mut machine, _) = open(disk, &manifest);
+    machine.apply(&Request::Compact(manifest.current.0));
+    let mut met = None;
+    for _ in 0..100 {
+        let progress = machine.store.work(&machine.disk, 400);
+        machine.write();
+        met = met.or(progress.damage);
+        if progress.is_idle {
+            break;
+        }
+    }
+    let damage = met.expect("the first put lives on");
+    assert_eq!(damage, scrub(&machine)[0]);
+    let before = machine.store.segments().len();
+    repair(&mut machine, &damage, &whole);
+    machine.work();
+    assert!(machine.store.segments().len() < before, "the work goes on");
+    whole.apply(&Request::Compact(manifest.current.0));
+    machine.content().assert_is(&Content::of(&whole.store, &whole.disk));
+}
+
+#[test]
+fn a_keys_file_that_rots_while_the_store_is_open_is_written_anew() {
+    let mut machine = young();
+    let manifest = machine.checkpoint();
+    let (content, id) = (machine.content(), manifest.segments[0].id);
+    flip(&mut machine.disk, &id.keys_file(&dir()), 77);
+    let [damage] = &scrub(&machine)[..] else { panic!("one bit, one file") };
+    assert_eq!((damage.segment, &damage.part), (id, &DamagedPart::Keys));
+    assert_eq!(machine.store.repair(damage, &[], &machine.disk), Ok(()));
+    machine.write();
+    assert_eq!(scrub(&machine), []);
+    let manifest = machine.checkpoint();
+    let (machine, rebuilt) = open(machine.disk, &manifest);
+    assert_eq!((rebuilt, machine.content()), (0, content));
+}

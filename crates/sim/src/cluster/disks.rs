@@ -1,0 +1,81 @@
+//! What is where on a member's disk, for those who damage it and those who look after it.
+//!
+//! Owns what of a member's files may rot, and how the doubts are read that its log keeps. Decides
+//! nothing about when.
+
+use quorate_raft::LogIndex;
+use quorate_wal::disk::{DiskPath, MemDisk};
+use quorate_wal::inspect::{self, Segment, What};
+
+use crate::engine::{Exposed, FileKind};
+
+/// Where a member keeps files of a kind.
+pub(crate) fn directory(files: FileKind) -> DiskPath {
+    let name = match files {
+        FileKind::Log => "wal",
+        FileKind::Store => "store",
+        FileKind::Snapshot => "snap",
+    };
+    DiskPath::root().join("member").join(name)
+}
+
+/// What of a member's files of a kind may be damaged. Of the log that is all before its last sealed
+/// batch: what a loss of power leaves half written looks like a damaged last batch, and a log has no
+/// second copy to tell them apart.
+pub(crate) fn exposed(disk: &MemDisk, files: FileKind) -> Vec<Exposed> {
+    use quorate_wal::disk::Disk;
+
+    // Of what is not durable yet it is open which batch will have been the last.
+    if !disk.is_clean() {
+        return Vec::new();
+    }
+    let dir = directory(files);
+    let whole = |file: DiskPath| Exposed { bytes: 0..disk.durable_end(&file), file };
+    let parts: Vec<Exposed> = match files {
+        FileKind::Store | FileKind::Snapshot => {
+            disk.list(&dir).unwrap_or_default().into_iter().map(whole).collect()
+        }
+        FileKind::Log => {
+            let mut segments = inspect::segments(disk, &dir).map_or(Vec::new(), |found| found.0);
+            let Some(newest) = segments.pop() else { return Vec::new() };
+            let earlier = segments.into_iter().map(|segment| whole(segment.file));
+            let before = 0..last_sealed_batch(disk, &newest);
+            earlier.chain([Exposed { file: newest.file, bytes: before }]).collect()
+        }
+    };
+    parts.into_iter().filter(|part| !part.bytes.is_empty()).collect()
+}
+
+/// Where the last sealed batch of a segment begins.
+fn last_sealed_batch(disk: &MemDisk, segment: &Segment) -> u64 {
+    let (mut begin, mut last) = (Some(0), 0);
+    let shown = inspect::segment(disk, segment, None, |found| {
+        let begins = *begin.get_or_insert(found.offset);
+        if matches!(found.what, What::Seal(_) | What::SealOfDamaged(_)) {
+            (last, begin) = (begins, None);
+        }
+    });
+    // What cannot be read is better left alone.
+    shown.map_or(0, |_| last)
+}
+
+/// Up to where the log on a disk says that entries are in doubt; 0 if none are. This is what a
+/// member that starts from this disk has to go by, whatever it remembers.
+pub(crate) fn doubtful(disk: &MemDisk) -> LogIndex {
+    let segments =
+        inspect::segments(disk, &directory(FileKind::Log)).map_or(Vec::new(), |found| found.0);
+    let mut doubtful = 0;
+    for segment in &segments {
+        let looked = inspect::segment(disk, segment, None, |found| {
+            if let What::Seal(seal) = found.what
+                && let Some(statement) = seal.statement
+            {
+                doubtful = statement.doubtful_up_to;
+            }
+        });
+        if looked.is_err() {
+            break;
+        }
+    }
+    LogIndex(doubtful)
+}

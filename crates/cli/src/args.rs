@@ -81,10 +81,10 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Search the whole state space of an abstract model; without a name, list the models
     Model(ModelArgs),
-    /// Look at a member's store, or judge it; never changes it
-    Store(crate::store::StoreArgs),
     /// Serve etcd's v3 API (for now its KV service, in plaintext), as one member of a cluster
     Serve(ServeArgs),
+    /// Look at a member's store, or judge it; never changes it
+    Store(crate::store::StoreArgs),
     /// Look at a member's write-ahead log, or judge it; never changes it
     Wal(crate::wal::WalArgs),
     /// Print a completion script for a shell

@@ -69,8 +69,8 @@ fn run(command: &Command, output: &Output) -> Result<Exit, Error> {
         Command::Shrink(args) => replay::shrink(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Model(args) => model::run(args, output),
-        Command::Store(args) => store::run(args, output),
         Command::Serve(args) => serve::run(args, output),
+        Command::Store(args) => store::run(args, output),
         Command::Wal(args) => wal::run(args, output),
         Command::Completions(args) => Ok(completions(args, output)),
     }

@@ -229,8 +229,7 @@ impl<S: System> World<S> {
             Event::Disk { node, epoch } => {
                 let is_current = self.core.disk(node).is_current(epoch);
                 let may_misdirect = is_current && !self.core.unfelt.is_empty();
-                let misdirected =
-                    if may_misdirect { self.misdirect_write(node) } else { None };
+                let misdirected = if may_misdirect { self.misdirect_write(node) } else { None };
                 let Some((token, result)) = self.core.disk(node).complete(epoch) else {
                     return Ok(());
                 };

@@ -17,8 +17,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("checker", &["history"]),
     ("member", &["proto", "raft", "wal", "mvcc"]),
     ("models", &[]),
+    ("server", &["disk", "member", "mvcc", "proto", "raft", "wal"]),
     ("sim", &["member", "mvcc", "raft", "wal", "proto", "history", "checker"]),
-    ("cli", &["checker", "disk", "history", "models", "mvcc", "proto", "sim", "wal"]),
+    ("cli", &["checker", "disk", "history", "models", "mvcc", "proto", "server", "sim", "wal"]),
 ];
 
 /// The deterministic core: what was simulated is what runs.

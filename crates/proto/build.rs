@@ -5,6 +5,7 @@ use std::error::Error;
 const FILES: &[&str] = &[
     "etcdserver.proto",
     "mvccpb.proto",
+    "peer.proto",
     "raft_internal.proto",
     "raftpb.proto",
     "rpc.proto",

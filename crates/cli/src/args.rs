@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use quorate_sim::campaign::{Shard, ShardError};
 use quorate_sim::{Seed, SeedError};
 
+use crate::serve::ServeArgs;
 use crate::units::{parse_bytes, parse_duration};
 
 const EXIT_CODES: &str = "\
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Search the whole state space of an abstract model; without a name, list the models
     Model(ModelArgs),
+    /// Serve etcd's v3 API (for now its KV service, in plaintext), as one member of a cluster
+    Serve(ServeArgs),
     /// Look at a member's store, or judge it; never changes it
     Store(crate::store::StoreArgs),
     /// Look at a member's write-ahead log, or judge it; never changes it

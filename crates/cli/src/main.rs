@@ -1,4 +1,5 @@
-//! The one binary, `quorate`: the command line over the simulator, the checker and the models.
+//! The one binary, `quorate`: the command line over the simulator, the checker, the models and the
+//! server.
 //!
 //! It owns what they must not touch: files, the clock, the terminal, the exit code. Each command
 //! has a module; all of them speak through [`output`].
@@ -14,6 +15,7 @@ mod model;
 mod output;
 mod progress;
 mod replay;
+mod serve;
 mod sim;
 mod store;
 mod summary;
@@ -67,6 +69,7 @@ fn run(command: &Command, output: &Output) -> Result<Exit, Error> {
         Command::Shrink(args) => replay::shrink(args, output),
         Command::Check(args) => check::run(args, output),
         Command::Model(args) => model::run(args, output),
+        Command::Serve(args) => serve::run(args, output),
         Command::Store(args) => store::run(args, output),
         Command::Wal(args) => wal::run(args, output),
         Command::Completions(args) => Ok(completions(args, output)),

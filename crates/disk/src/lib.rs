@@ -52,8 +52,8 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct FsDisk {
     root: PathBuf,
-    /// Holds the lock.
-    _root: File,
+    /// The folder itself, whose handle holds the lock.
+    lock: File,
     /// Files that were written to, so that writing and syncing do not look names up.
     open: BTreeMap<DiskPath, File>,
 }
@@ -69,6 +69,20 @@ impl FsDisk {
         FsDisk::locked(root, opened, FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// A second way to the same files, to read by what this one writes, also on another thread. The
+    /// folder stays locked until both are gone.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`] if the operating system refuses another handle.
+    pub fn reader(&self) -> Result<ReadOnlyDisk, OpenError> {
+        let root = self.root.clone();
+        // A copy of the handle shares its lock.
+        match self.lock.try_clone() {
+            Ok(lock) => Ok(ReadOnlyDisk(FsDisk { root, lock, open: BTreeMap::new() })),
+            Err(source) => Err(OpenError::Io { root, source }),
+        }
+    }
+
     fn locked(
         root: PathBuf,
         opened: io::Result<File>,
@@ -79,7 +93,7 @@ impl FsDisk {
             Err(source) => return Err(OpenError::Io { root, source }),
         };
         match rustix::fs::flock(&handle, lock) {
-            Ok(()) => Ok(FsDisk { root, _root: handle, open: BTreeMap::new() }),
+            Ok(()) => Ok(FsDisk { root, lock: handle, open: BTreeMap::new() }),
             Err(Errno::WOULDBLOCK) => Err(OpenError::Locked { root }),
             Err(errno) => Err(OpenError::Io { root, source: errno.into() }),
         }
@@ -131,7 +145,8 @@ impl FsDisk {
 }
 
 /// Real files under one root folder, to be read only. Several may look at a folder at the same
-/// time, but nobody who writes to it: what is being written looks torn.
+/// time, but of those who write to it only the one whose [reader](FsDisk::reader) this is: to
+/// anybody else, what is being written looks torn.
 #[derive(Debug)]
 pub struct ReadOnlyDisk(FsDisk);
 
@@ -153,6 +168,12 @@ impl ReadOnlyDisk {
     /// The disk, of which only what reads can be called.
     #[must_use]
     pub fn as_disk(&self) -> &dyn Disk {
+        &self.0
+    }
+}
+
+impl AsRef<dyn Disk> for ReadOnlyDisk {
+    fn as_ref(&self) -> &(dyn Disk + 'static) {
         &self.0
     }
 }

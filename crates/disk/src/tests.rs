@@ -79,7 +79,7 @@ fn a_process_that_is_killed_leaves_no_lock_behind() {
     // The lock is the open file's, not a file: whoever dies lets go of it.
     let folder = folder();
     let held = disk(&folder);
-    let second = held._root.try_clone().expect("one more handle");
+    let second = held.lock.try_clone().expect("one more handle");
     drop(held);
     assert!(matches!(FsDisk::open(folder.path()), Err(OpenError::Locked { .. })));
     drop(second);
@@ -257,4 +257,25 @@ fn a_member_starts_from_its_newest_snapshot_and_what_the_log_has_behind_it() {
     let start = SnapshotId { index: 55, term: 1 };
     let recovered = contents.open(&mut disk_now, start, SMALL).expect("the log continues it");
     assert_eq!(recovered.entries, (56..=60).map(entry).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_reader_sees_what_is_written_and_keeps_the_folder_locked() {
+    let folder = folder();
+    let mut writer = disk(&folder);
+    let reader = writer.reader().expect("another handle");
+    let file = path("file");
+    writer.create(&file).expect("it is created");
+    for (content, offset) in [(b"one", 0), (b"two", 3)] {
+        writer.write(&file, offset, content).expect("it is written");
+        let seen = reader.as_disk().read(&file, offset, 10).expect("it is there");
+        assert_eq!(seen, content.as_slice());
+    }
+    writer.rename(&file, &path("other")).expect("it is renamed");
+    assert_eq!(reader.as_disk().len(&path("other")), Ok(6));
+    drop(writer);
+    let locked = |result| matches!(result, Err(OpenError::Locked { .. }));
+    assert!(locked(FsDisk::open(folder.path())), "the reader still reads");
+    drop(reader);
+    FsDisk::open(folder.path()).expect("nobody has it any more");
 }

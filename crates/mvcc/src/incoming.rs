@@ -6,8 +6,8 @@
 //! when the transfer breaks off, or the process dies; the next one goes on behind it. What the
 //! store here has already, from an earlier transfer or of itself, is not fetched again.
 //!
-//! While a segment arrives, its files have names of their own, `in-` and what the manifest says of
-//! it. They get the store's names when all are complete.
+//! While a segment arrives, its files have names of their own: `in-`, the transfer, and what the
+//! manifest says of the segment. They get the store's names when all are complete.
 
 use bytes::{Bytes, BytesMut};
 use quorate_wal::disk::{Disk, DiskError, DiskOp, DiskPath};
@@ -71,6 +71,8 @@ pub struct Incoming {
     arriving: Option<Arriving>,
     /// What is to be done on the disk with the next chunk.
     owed: Vec<DiskOp>,
+    /// Where the data of each segment that is fetched is written.
+    data_files: Vec<Option<DiskPath>>,
     /// For which segments a keys' file is there.
     keys_files: Vec<bool>,
     max_chunk: u32,
@@ -126,6 +128,7 @@ impl Store {
         let here = |remote: &SegmentInfo| have.iter().find(|info| is_same(info, remote)).copied();
         let complete: Vec<_> = manifest.segments.iter().map(here).collect();
         let keys_files = vec![false; complete.len()];
+        let data_files = vec![None; complete.len()];
         let first_id = self.log.take_ids(manifest.segments.len() as u64);
         Incoming {
             dir,
@@ -134,6 +137,7 @@ impl Store {
             complete,
             arriving: None,
             owed: Vec::new(),
+            data_files,
             keys_files,
             max_chunk,
         }
@@ -210,7 +214,7 @@ impl Incoming {
             }
         };
         let data = arriving.take(sound);
-        let (data_file, _) = self.files(&remote);
+        let (data_file, _) = self.files(arriving.number);
         let mut operations = std::mem::take(&mut self.owed);
         if !std::mem::replace(&mut arriving.has_file, true) {
             operations.push(DiskOp::Create { file: data_file.clone() });
@@ -235,7 +239,7 @@ impl Incoming {
     /// All of a segment is here, and sound: what makes it durable.
     fn complete(&mut self, arriving: Arriving) -> Vec<DiskOp> {
         let Arriving { number, mut info, mut keys, mut blocks, .. } = arriving;
-        let (data_file, keys_file) = self.files(&self.manifest.segments[number]);
+        let (data_file, keys_file) = self.files(number);
         let mut operations = Vec::new();
         keys.flush(&mut info, &mut blocks);
         if !std::mem::replace(&mut self.keys_files[number], true) {
@@ -263,11 +267,11 @@ impl Incoming {
         let mut operations = self.owed.clone();
         let mut segments = Vec::with_capacity(self.complete.len());
         let mut id = self.first_id;
-        for (remote, complete) in self.manifest.segments.iter().zip(&self.complete) {
+        for (number, complete) in self.complete.iter().enumerate() {
             let mut info = complete.expect("a transfer is finished when all is here");
             let has_arrived = info.id == SegmentId::default();
             if has_arrived {
-                let (data, keys) = self.files(remote);
+                let (data, keys) = self.files(number);
                 operations.push(DiskOp::Rename { from: data, to: id.data_file(&self.dir) });
                 operations.push(DiskOp::Rename { from: keys, to: id.keys_file(&self.dir) });
                 info.id = id;
@@ -284,31 +288,46 @@ impl Incoming {
     /// # Errors
     /// If the disk cannot be read.
     pub fn remove_others(&self, disk: &dyn Disk) -> Result<Vec<DiskOp>, DiskError> {
-        let own: Vec<DiskPath> = self
-            .manifest
-            .segments
-            .iter()
-            .flat_map(|remote| {
-                let (data, keys) = self.files(remote);
-                [data, keys]
-            })
-            .collect();
-        let is_other = |file: &DiskPath| file.name().starts_with(PREFIX) && !own.contains(file);
+        let ends: Vec<String> = self.manifest.segments.iter().map(name_end).collect();
+        let is_own = |file: &DiskPath| {
+            let stem = file.name().rsplit_once('.').map_or(file.name(), |(stem, _)| stem);
+            ends.iter().any(|end| stem.ends_with(end))
+        };
+        let is_other = |file: &DiskPath| file.name().starts_with(PREFIX) && !is_own(file);
         let others = disk.list(&self.dir)?.into_iter().filter(is_other);
         Ok(others.map(|file| DiskOp::Remove { file }).collect())
     }
 
-    /// The files of a segment on its way.
-    fn files(&self, remote: &SegmentInfo) -> (DiskPath, DiskPath) {
-        let Extent { len, crc } = remote.data;
-        let stem = format!("{PREFIX}{}-{crc:08x}-{len}", remote.id);
-        (self.dir.join(&format!("{stem}.data")), self.dir.join(&format!("{stem}.keys")))
+    /// The files of a segment on its way. Their names are this transfer's own, since the files of
+    /// another one of the same segment may be about to be created.
+    fn own_files(&self, number: usize) -> (DiskPath, DiskPath) {
+        let stem = format!("{PREFIX}{}", self.first_id);
+        let end = name_end(&self.manifest.segments[number]);
+        let file = |kind| self.dir.join(&format!("{stem}{end}.{kind}"));
+        (file("data"), file("keys"))
+    }
+
+    /// The data of a segment that some transfer left on the disk.
+    fn left_behind(&self, number: usize, disk: &dyn Disk) -> Result<Option<DiskPath>, DiskError> {
+        let end = format!("{}.data", name_end(&self.manifest.segments[number]));
+        let is_it =
+            |file: &DiskPath| file.name().starts_with(PREFIX) && file.name().ends_with(&end);
+        Ok(disk.list(&self.dir)?.into_iter().find(is_it))
+    }
+
+    /// The files of a segment that is being fetched, or was.
+    fn files(&self, number: usize) -> (DiskPath, DiskPath) {
+        let (_, keys) = self.own_files(number);
+        let data = self.data_files[number].clone();
+        (data.expect("its file was chosen when its fetching began"), keys)
     }
 
     /// What is there of a segment: the records of its data up to the first that is not sound.
     fn resume(&mut self, number: usize, disk: &dyn Disk) -> Result<Arriving, DiskError> {
         let remote = self.manifest.segments[number];
-        let (data_file, keys_file) = self.files(&remote);
+        let (own_data, keys_file) = self.own_files(number);
+        let data_file = self.left_behind(number, disk)?.unwrap_or(own_data);
+        self.data_files[number] = Some(data_file.clone());
         let found_len = |file: &DiskPath| match disk.len(file) {
             Ok(len) => Ok(Some(len)),
             Err(DiskError::NotFound { .. }) => Ok(None),
@@ -332,6 +351,12 @@ impl Incoming {
         }
         Ok(arriving)
     }
+}
+
+/// How the names of a segment's files end while it is on its way.
+fn name_end(remote: &SegmentInfo) -> String {
+    let Extent { len, crc } = remote.data;
+    format!("-{}-{crc:08x}-{len}", remote.id)
 }
 
 impl Arriving {

@@ -1,6 +1,7 @@
 //! Wire and log messages, wire-compatible with etcd's and generated from our own `.proto` files.
 //!
-//! Owns the messages and nothing else: no service, no validation, no conversion. A module is a
+//! Owns the messages and nothing else: no service (the stubs of those that the `.proto` files name
+//! live in the server), no validation, no conversion. A module is a
 //! protobuf package. Byte fields are [`bytes::Bytes`], so that decoding from one copies nothing.
 
 /// The consensus messages and log entries (etcd's `raftpb`).
@@ -31,6 +32,13 @@ pub mod mvccpb {
 #[allow(missing_docs, reason = "generated; the .proto files say what means what")]
 pub mod etcdserverpb {
     include!(concat!(env!("OUT_DIR"), "/etcdserverpb.rs"));
+}
+
+/// What members of a cluster say to each other (ours).
+#[allow(missing_docs, reason = "generated; the .proto files say what means what")]
+#[allow(clippy::large_enum_variant, reason = "nearly all frames are of the largest kind")]
+pub mod quoratepb {
+    include!(concat!(env!("OUT_DIR"), "/quoratepb.rs"));
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod check;
 mod common;
 mod model;
+mod serve;
 mod sim;
 mod store;
 mod usage;

@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use crate::common::{finish, quorate, run, write};
 
-const COMMANDS: &[&str] = &["sim", "replay", "shrink", "check", "model", "wal", "completions"];
+const COMMANDS: &[&str] =
+    &["sim", "replay", "shrink", "check", "model", "serve", "store", "wal", "completions"];
 
 #[test]
 fn help_lists_the_commands_and_the_exit_codes() {
@@ -59,6 +60,9 @@ fn bad_usage_exits_with_2_and_says_nothing_on_standard_output() {
         &["wal"],
         &["wal", "verify"],
         &["wal", "repair", "x"],
+        &["serve", "--snapshot-count", "0"],
+        &["serve", "--listen-client-urls", "127.0.0.1:2379"],
+        &["serve", "--initial-cluster", "http://127.0.0.1:2380"],
     ];
     for args in bad {
         let run = run(*args).expect_code(2);

@@ -116,6 +116,37 @@ fn a_second_snapshot_soon_after_the_first_fetches_only_what_is_new() {
     receiver.content().assert_is(&sender.content());
 }
 
+#[test]
+fn a_transfer_that_takes_the_place_of_another_does_not_stumble_over_what_that_has_under_way() {
+    let mut sender = Machine::aged(28, 200);
+    let first = sender.checkpoint();
+    let mut receiver = Machine::new();
+    let mut incoming = receiver.store.receive(first.clone(), CHUNK);
+    fetch(&sender, &mut receiver, &mut incoming, 6);
+    // These operations are on their way to the disk while the next snapshot comes.
+    let mut under_way = Vec::new();
+    for _ in 0..9 {
+        let chunk = incoming.next_missing(&receiver.disk).expect("sound").expect("not all is here");
+        let data = sender.store.reader(&sender.disk).chunk(&chunk).expect("it is pinned");
+        under_way.extend(incoming.accept(&chunk, &data).expect("it is sound"));
+    }
+    live_on(&mut sender, &mut Draws::new(4), 5);
+    let second = sender.checkpoint();
+    sender.store.retain(&[&first, &second]);
+    let mut incoming = receiver.store.receive(second, CHUNK);
+    let mut behind = Vec::new();
+    for _ in 0..3 {
+        let chunk = incoming.next_missing(&receiver.disk).expect("sound").expect("not all is here");
+        let data = sender.store.reader(&sender.disk).chunk(&chunk).expect("it is pinned");
+        behind.extend(incoming.accept(&chunk, &data).expect("it is sound"));
+    }
+    under_way.extend(behind);
+    DiskOp::execute_all(&under_way, &mut receiver.disk).expect("no name is taken twice");
+    assert!(fetch(&sender, &mut receiver, &mut incoming, usize::MAX));
+    install(&mut receiver, incoming);
+    receiver.content().assert_is(&sender.content());
+}
+
 /// Nothing that was damaged on the way, or at the sender, becomes part of a store.
 #[test]
 fn every_bit_that_flips_on_the_way_is_noticed() {

@@ -1,4 +1,5 @@
-//! Every single bit of a log of several segments, with a snapshot, flipped in turn.
+//! Every single bit of a log of several segments, with a snapshot, flipped in turn; and what rots
+//! in larger pieces.
 
 use quorate_proto::walpb;
 
@@ -135,4 +136,72 @@ fn every_flipped_bit_is_refused_or_repaired_or_harmless() {
     }
     assert_eq!(in_last_seal, 74 * 8, "all of the last seal but its six bytes of padding");
     assert!(from_snapshot.harmless > from_beginning.harmless, "what the snapshot covers");
+}
+
+/// Puts zeros, noise, or what belongs elsewhere into some sectors.
+fn rot_sectors(disk: &mut MemDisk, draws: &mut Draws, files: &[DiskPath], last_batch: u64) {
+    for _ in 0..=draws.below(3) {
+        let place = draws.below(files.len() as u64) as usize;
+        let file = &files[place];
+        let end = match place + 1 == files.len() {
+            true => last_batch,
+            false => disk.data_end(file).expect("a segment"),
+        };
+        let first = draws.below(end.div_ceil(512)) * 512;
+        let end = (first + 512 * (1 + draws.below(2))).min(end);
+        let len = (end - first) as usize;
+        let bytes = match draws.below(3) {
+            0 => vec![0; len],
+            1 => (0..len).map(|_| draws.next() as u8).collect(),
+            _ => {
+                let other = &files[draws.below(files.len() as u64) as usize];
+                let mut bytes = disk.read(other, first, len).expect("a segment").to_vec();
+                bytes.resize(len, 0);
+                bytes
+            }
+        };
+        overwrite(disk, file, first as usize, &bytes);
+    }
+}
+
+#[test]
+fn rotten_and_misdirected_sectors_before_the_last_batch_never_go_unnoticed() {
+    let whole = written();
+    let files = segments(&whole);
+    let last_batch = {
+        let last = files.last().expect("segments");
+        let data = content(&whole, last);
+        let end = whole.data_end(last).expect("a segment");
+        let seal = data[..end as usize].windows(4).rposition(|bytes| bytes == b"seal");
+        let seal = seal.expect("a batch has a seal");
+        // The seal's frame begins 17 or 18 bytes before its data, at a multiple of 8.
+        let len = u32::from_le_bytes(data[seal + 4..seal + 8].try_into().expect("four bytes"));
+        (seal as u64 / 8 * 8 - 16) - u64::from(len)
+    };
+    let [all, behind] = [SnapshotId::BEGINNING, SNAPSHOT].map(|start| {
+        let contents = Wal::read(&whole, &dir()).expect("a whole log");
+        contents.open(&mut whole.clone(), start, SMALL).expect("a whole log")
+    });
+    let (mut outcomes, mut same) = (Outcomes::default(), 0);
+    for seed in 0..4000 {
+        let mut draws = Draws(seed);
+        let mut disk = whole.clone();
+        rot_sectors(&mut disk, &mut draws, &files, last_batch);
+        if files.iter().all(|file| content(&disk, file) == content(&whole, file)) {
+            same += 1;
+            continue;
+        }
+        let contents = match Wal::read(&disk, &dir()) {
+            Ok(contents) => contents,
+            Err(error) => panic!("{seed}: the last batch says what the log came to: {error}"),
+        };
+        let (start, expected) = match contents.continues(SNAPSHOT) && draws.below(2) == 0 {
+            true => (SNAPSHOT, &behind),
+            false => (SnapshotId::BEGINNING, &all),
+        };
+        judge(contents, &mut disk, start, expected, &mut outcomes);
+    }
+    let Outcomes { doubtful, harmless, cut_off, .. } = outcomes;
+    assert_eq!(cut_off, 0);
+    assert!(same < 400 && doubtful > 2000 && harmless > 100, "{same} {outcomes:?}");
 }

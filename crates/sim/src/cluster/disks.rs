@@ -19,6 +19,14 @@ pub(crate) fn directory(files: FileKind) -> DiskPath {
     DiskPath::root().join("member").join(name)
 }
 
+/// Whether nothing of the log and its snapshots would be lost with the power. The store may: the log
+/// has it, too. What was set aside as damaged is never read again, and need not be on the disk.
+pub(crate) fn log_is_durable(disk: &MemDisk) -> bool {
+    let matters = |file: &DiskPath| !file.name().ends_with(".damaged");
+    let durable = |files| disk.is_clean_below(&directory(files), matters);
+    durable(FileKind::Log) && durable(FileKind::Snapshot)
+}
+
 /// What of a member's files of a kind may be damaged. Of the log that is all before its last sealed
 /// batch: what a loss of power leaves half written looks like a damaged last batch, and a log has no
 /// second copy to tell them apart.
@@ -32,7 +40,7 @@ pub(crate) fn exposed(disk: &MemDisk, files: FileKind) -> Vec<Exposed> {
             disk.list(&dir).unwrap_or_default().into_iter().map(whole).collect()
         }
         // Of what is not durable yet it is open which batch will have been the last.
-        FileKind::Log if !disk.is_clean_below(&dir) => Vec::new(),
+        FileKind::Log if !log_is_durable(disk) => Vec::new(),
         FileKind::Log => {
             let mut segments = inspect::segments(disk, &dir).map_or(Vec::new(), |found| found.0);
             let Some(newest) = segments.pop() else { return Vec::new() };

@@ -36,7 +36,7 @@ use crate::schedule::Schedule;
 pub use client::ClientCounts;
 pub(crate) use client::ClientNode;
 pub(crate) use digest::DigestHasher;
-pub(crate) use disks::doubtful;
+pub(crate) use disks::{doubtful, log_is_durable};
 #[cfg(test)]
 pub(crate) use member::Answer;
 pub(crate) use member::{Activity, MemberNode, RequestKind, to_node, to_raft_id};

@@ -108,7 +108,14 @@ fn every_action_kind_of_fault_and_shape_of_partition_is_drawn() {
         .flat_map(|seed| generate(&disks, Seed(seed)).faults)
         .map(|fault| fault.fault.kind())
         .collect();
-    for kind in ["write_error", "sync_error", "disk_full"] {
+    for kind in [
+        "write_error",
+        "sync_error",
+        "disk_full",
+        "bit_rot",
+        "misdirected_write",
+        "misdirected_read",
+    ] {
         assert!(kinds.contains(kind), "{kind} is not drawn: {kinds:?}");
     }
     assert!(group_counts.contains(&2) && group_counts.contains(&5), "{group_counts:?}");
@@ -234,4 +241,17 @@ fn limits_are_drawn_from_their_choices_and_are_those_of_a_real_cluster_without_t
     let plain = generate(&scenario(""), Seed(1)).cluster;
     assert_eq!(plain.limits, crate::schedule::LimitsPlan::default());
     assert_eq!(plain.priorities, Vec::<u32>::new());
+}
+
+#[test]
+fn damage_to_different_disks_is_not_planned_close_together() {
+    let rot = "[faults.bit_rot]\ncount = 40\nfiles = 'log'\n[faults.write_error]\ncount = 40";
+    let faults = generate(&scenario(rot), Seed(1)).faults;
+    let damage: Vec<_> = faults.iter().filter(|planned| planned.fault.destroys()).collect();
+    assert!((5..40).contains(&damage.len()), "{}", damage.len());
+    for pair in damage.windows(2) {
+        let apart = pair[1].at.since(pair[0].at) >= Nanos::from_millis(500);
+        assert!(apart || pair[0].fault.disk() == pair[1].fault.disk(), "{} {}", pair[0], pair[1]);
+    }
+    assert_eq!(faults.len() - damage.len(), 40, "others stay");
 }

@@ -291,11 +291,13 @@ impl Page {
         slot_at(&self.durable, index) == slot
     }
 
-    /// Whether a quorum may count on it for the entry: it is on its disk, or was before damage, and it
-    /// elects nobody until it has it again.
+    /// Whether a quorum may count on it for the entry: it is on its disk, or was before damage that its
+    /// disk is still in doubt about. Then it elects nobody until it has the entry again: it may have
+    /// it in memory already and take part, but when it comes up without it, it abstains again, and a
+    /// vote waits until all that it rests on is on the disk.
     pub(crate) fn vouches_for(&self, index: LogIndex, slot: Option<Slot>) -> bool {
         let had = || self.lost.iter().any(|log| slot_at(log, index) == slot);
-        self.holds_durably(index, slot) || self.abstains() && had()
+        self.holds_durably(index, slot) || had()
     }
 
     /// Whether nobody is elected with its help, now or when it comes up again.

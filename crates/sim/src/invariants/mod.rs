@@ -71,9 +71,8 @@ use std::fmt;
 use quorate_member::Time;
 use quorate_mvcc::Reader;
 use quorate_raft::{LogIndex, Role, Term};
-use quorate_wal::disk::{DiskPath, MemDisk};
 
-use crate::cluster::{Cluster, ClusterNode};
+use crate::cluster::{Cluster, ClusterNode, log_is_durable};
 use crate::engine::{Cause, NodeId, Step, View};
 
 use books::{Books, Change};
@@ -334,14 +333,6 @@ impl Invariants {
         log_matching::check_fully(&self.books)?;
         stores_agree::check_fully(view)
     }
-}
-
-/// Whether nothing of the log and its snapshots would be lost with the power. The store may: the
-/// log has it, too.
-fn log_is_durable(disk: &MemDisk) -> bool {
-    ["member/wal", "member/snap"]
-        .into_iter()
-        .all(|dir| disk.is_clean_below(&DiskPath::new(dir).expect("it is a path")))
 }
 
 /// The stores of all members that run.

@@ -107,13 +107,13 @@ impl MemDisk {
         self.unsynced.is_empty() && self.files.values().all(MemFile::is_clean)
     }
 
-    /// Whether everything that was ever done to the files below a directory is durable, their names
-    /// included.
+    /// Whether all names below a directory are durable, and all that was ever done to those files of
+    /// them that matter.
     #[must_use]
-    pub fn is_clean_below(&self, dir: &DiskPath) -> bool {
+    pub fn is_clean_below(&self, dir: &DiskPath, matters: impl Fn(&DiskPath) -> bool) -> bool {
         let changed = self.unsynced.iter().any(|change| change.path().is_below(dir));
-        let names = self.cached.files.iter().filter(|(file, _)| file.is_below(dir));
-        !changed && names.map(|(_, id)| &self.files[id]).all(MemFile::is_clean)
+        let mut files = self.cached.files.iter().filter(|(file, _)| file.is_below(dir));
+        !changed && files.all(|(file, id)| !matters(file) || self.files[id].is_clean())
     }
 
     /// How many bytes of a file a loss of power could take, in whole sectors; 0 also for a file

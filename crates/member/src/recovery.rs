@@ -226,8 +226,11 @@ fn restart(
     loop {
         let candidate = load(disk, contents, paths, before, &mut damaged)?;
         let manifest = candidate.as_ref().map(|state| &state.manifest);
-        if candidate.is_none() && failed.is_some() && !contents.continues(SnapshotId::BEGINNING) {
-            return Err(failed.expect("there is one"));
+        if candidate.is_none()
+            && let Some(failed) = failed.take()
+            && !contents.continues(SnapshotId::BEGINNING)
+        {
+            return Err(failed);
         }
         match Store::open(disk, &paths.store, manifest, config.store) {
             Ok((store, opened)) => {

@@ -18,10 +18,11 @@ use quorate_raft::{
 
 use quorate_wal::disk::MemDisk;
 
+use super::damage::Damage;
 use super::group::{Group, Members};
 use super::{Violation, configuration_from_log, snapshot_consistent};
 use crate::cluster::{Activity, DigestHasher, MemberNode, doubtful};
-use crate::engine::{FileKind, NodeId, Step};
+use crate::engine::{NodeId, Step};
 
 /// The entry with which a group begins. Each founder writes it by itself before it does anything
 /// else, and it is committed by definition.
@@ -75,17 +76,6 @@ pub(crate) struct Page {
     pub(crate) lost: Vec<Vec<Slot>>,
     /// The highest entry that it ever may have had and lost.
     pub(crate) doubtful: LogIndex,
-}
-
-/// What is still needed before damage to a disk counts as met.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Damage {
-    /// Log and snapshots are read when the member starts.
-    pub(crate) needs_start: bool,
-    /// A store's values are not: its scrubber has to come by, from the beginning to the end.
-    pub(crate) needs_scrub: bool,
-    /// After so many rounds of the scrubber it has.
-    scrubbed_after: Option<u64>,
 }
 
 /// What of a member's protocol state the invariants compare before and after a step.
@@ -434,7 +424,11 @@ impl Books {
     }
 
     /// The groups that a log which is committed up to here has come to, and may come back to.
-    fn groups_after(&self, log: &[Slot], commit: LogIndex) -> impl Iterator<Item = Group> {
+    pub(super) fn groups_after(
+        &self,
+        log: &[Slot],
+        commit: LogIndex,
+    ) -> impl Iterator<Item = Group> {
         let from = (commit.0.min(log.len() as u64)).saturating_sub(1) as usize;
         log[from..].iter().map(|slot| self.groups.get(slot.group).group)
     }
@@ -456,52 +450,6 @@ impl Books {
         page.running = false;
         page.log.clear();
         page.unsubmitted = None;
-    }
-
-    /// What was durable in a member's files is destroyed.
-    pub(crate) fn damage(&mut self, member: usize, files: FileKind) {
-        let damage = self.pages[member].damage.get_or_insert_default();
-        match files {
-            FileKind::Log | FileKind::Snapshot => damage.needs_start = true,
-            FileKind::Store => (damage.needs_scrub, damage.scrubbed_after) = (true, None),
-        }
-    }
-
-    /// Whether the others can make up for damage to a member's disk: none of them is damaged, and
-    /// they are a majority of every group that anybody goes by, or may come to go by.
-    pub(crate) fn may_damage(&self, member: usize) -> bool {
-        let mut others = self.pages.iter().enumerate().filter(|(other, _)| *other != member);
-        // Before anything is committed nobody else may have anything.
-        if self.committed.is_empty() || others.any(|(_, page)| page.damage.is_some()) {
-            return false;
-        }
-        let intact: Members = (0..self.pages.len()).filter(|other| *other != member).collect();
-        let decide = |group: Group| group.is_empty() || group.has_quorum(intact);
-        self.pages.iter().all(|page| {
-            self.groups_after(&page.durable, page.durable_hard.commit).all(decide)
-                && self.possible_groups(page).all(decide)
-        })
-    }
-
-    /// Notes whether a member has made up for damage: it has started or scrubbed since, has caught up,
-    /// knows of no damage, takes part in elections, and will do so when it starts again.
-    pub(crate) fn look_after_damage(&mut self, member: usize, node: &MemberNode, disk: &MemDisk) {
-        let page = &mut self.pages[member];
-        let Some(damage) = &mut page.damage else { return };
-        if damage.needs_scrub {
-            // The round that is under way may have passed it already.
-            let rounds = node.member.health().scrubs;
-            damage.needs_scrub = rounds < *damage.scrubbed_after.get_or_insert(rounds + 2);
-        }
-        let met = !damage.needs_start && !damage.needs_scrub;
-        let whole = met
-            && node.member.is_caught_up()
-            && !node.member.view().abstains
-            && node.member.damage().next().is_none();
-        if whole && doubtful(disk) == LogIndex::ZERO {
-            page.damage = None;
-            page.lost.clear();
-        }
     }
 
     /// The member's machine is gone, and another one with an empty disk takes its place.
@@ -544,9 +492,7 @@ impl Books {
         let untouched = self.untouched(member);
         let page = &mut self.pages[member];
         let Recovered { log, hard, base, abstains, doubtful } = recovered;
-        if let Some(damage) = &mut page.damage {
-            (damage.needs_start, damage.scrubbed_after) = (false, None);
-        }
+        page.damage = page.damage.map(Damage::started);
         page.doubtful = page.doubtful.max(doubtful);
         let common = common_prefix(&page.durable, &log);
         if abstains && common < untouched {

@@ -42,6 +42,7 @@ mod commit_current_term;
 mod committed_append_only;
 mod committed_is_durable;
 mod configuration_from_log;
+mod damage;
 mod election_safety;
 mod group;
 mod leader_append_only;

@@ -3,7 +3,8 @@
 
 use quorate_raft::{HardState, LogIndex, Progress, Role, Term};
 
-use super::super::books::{Damage, Recovered};
+use super::super::books::Recovered;
+use super::super::damage::Damage;
 use super::super::monotonic_match::{self, MonotonicMatch};
 use super::super::no_disjoint_quorums::NoDisjointQuorums;
 use super::super::{

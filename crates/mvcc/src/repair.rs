@@ -164,6 +164,8 @@ pub struct Scrubber {
 #[derive(Clone, Debug)]
 struct Place {
     segment: SegmentId,
+    /// The segment's keys' file as it was when the look at it began.
+    keys: Extent,
     reader: KeysReader,
     entries: VecDeque<KeysEntry>,
     piece: (u32, Bytes),
@@ -194,8 +196,10 @@ impl Scrubber {
                 left = left.saturating_sub(1 << 14);
                 match block {
                     Ok(block) if !block.is_empty() => at.entries = block.into(),
-                    Ok(_) if at.reader.extent() == segment.info.keys => self.pass(segment),
-                    // The file was written anew, or is damaged in a way that its blocks are not.
+                    // It has grown, or was written anew: begin with it once more.
+                    _ if at.keys != segment.info.keys => self.at = None,
+                    Ok(_) if at.reader.extent() == at.keys => self.pass(segment),
+                    // Its blocks are intact, but not all of the same time.
                     Ok(_) => {
                         found.push(Damage::of_keys(segment.info.id, Defect::Foreign));
                         self.pass(segment);
@@ -242,7 +246,7 @@ impl Scrubber {
         let info = &store.log.segment(slot).info;
         let reader = KeysReader::new(&place.dir, info);
         let (entries, piece) = (VecDeque::new(), (0, Bytes::new()));
-        self.at = Some(Place { segment: info.id, reader, entries, piece });
+        self.at = Some(Place { segment: info.id, keys: info.keys, reader, entries, piece });
         Some(slot)
     }
 }

@@ -20,6 +20,9 @@ use crate::journal::State;
 use crate::member::{BatchId, Member, Output, PeerMessage};
 use crate::store_messages::StoreMessage;
 
+/// A follower that asks for the same chunk so often is not helped by it: it may be damaged here.
+const MOST_REPEATS: u32 = 4;
+
 /// What a member does about snapshots.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
@@ -35,6 +38,8 @@ pub(crate) struct Snapshots {
     incoming: Option<State>,
     /// Those that somebody is being sent. Their segments stay.
     sent: Vec<Sent>,
+    /// The newest is of no use to somebody: another one is taken as soon as it can be.
+    is_stale: bool,
 }
 
 /// A snapshot whose segments are being fetched.
@@ -58,6 +63,8 @@ struct Sent {
     state: State,
     /// When it was sent, or something of it was asked for, last.
     heard: Time,
+    /// What was asked for last, and how often in a row.
+    asked: Option<(ChunkId, u32)>,
 }
 
 impl Snapshots {
@@ -79,9 +86,11 @@ impl Member {
     pub(crate) fn snapshot_if_due(&mut self) {
         let last = self.raft.view().snapshot.index;
         let idle = self.snapshots.being_written.is_none() && self.snapshots.incoming.is_none();
-        if !idle || self.applied.distance_from(last) < self.config.snapshot_every {
+        let due = if self.snapshots.is_stale { 1 } else { self.config.snapshot_every };
+        if !idle || self.applied.distance_from(last) < due {
             return;
         }
+        self.snapshots.is_stale = false;
         let index = self.applied;
         let term = self.raft.log().term(index).expect("what was applied since then is there");
         let (_, configuration) = self.raft.membership().at(index);
@@ -233,6 +242,16 @@ impl Member {
         let is_it = |sent: &&mut Sent| sent.to == to && sent.state.snapshot.index == index;
         let Some(sent) = self.snapshots.sent.iter_mut().find(is_it) else { return };
         sent.heard = self.now;
+        let repeats = sent.asked.map_or(0, |(asked, times)| if asked == chunk { times } else { 0 });
+        sent.asked = Some((chunk, repeats + 1));
+        if repeats >= MOST_REPEATS {
+            // What is damaged in a segment that the store goes by is repaired. This one may be in a
+            // segment that has been merged with others: a new snapshot names those.
+            self.snapshots.is_stale = true;
+            self.snapshots.sent.retain(|sent| sent.to != to);
+            self.step(Event::SnapshotReport { to, delivered: false }, &[]);
+            return;
+        }
         // What cannot be read is not sent. The scrubber will come by.
         if let Ok(data) = self.store.reader(disk).chunk(&chunk) {
             self.send_to_store(to, StoreMessage::Chunk { index, chunk, data });
@@ -287,7 +306,7 @@ impl Member {
             .expect("consensus sends what it was told of")
             .clone();
         let data = state.manifest.encode();
-        self.snapshots.sent.push(Sent { to, state, heard: self.now });
+        self.snapshots.sent.push(Sent { to, state, heard: self.now, asked: None });
         data
     }
 

@@ -26,7 +26,7 @@ use quorate_wal::disk::{Disk, DiskOp, DiskPath};
 
 use self::cache::Cache;
 use self::damage::{ChangeId, Damage, DamagedPart, Defect};
-use self::keys::{KeysReader, KeysWriter};
+use self::keys::{KeysEntry, KeysReader, KeysWriter};
 pub(crate) use self::location::{Location, Slot};
 pub(crate) use self::record::Record;
 use self::record::{FrameHeader, HEADER_BYTES};
@@ -233,7 +233,7 @@ impl RevisionLog {
         segment: &Segment,
         offset: u32,
         disk: &dyn Disk,
-    ) -> Option<keys::KeysEntry> {
+    ) -> Option<KeysEntry> {
         let place = self.place.as_ref()?;
         let mut reader = KeysReader::new(&place.dir, &segment.info);
         while let Ok(entries) = reader.next_block(disk) {
@@ -244,8 +244,13 @@ impl RevisionLog {
             }
         }
         let is_tail = self.segment(self.tail_slot()).info.id == segment.info.id;
-        let unwritten = if is_tail { self.keys.unwritten() } else { Vec::new() };
+        let unwritten = if is_tail { self.unwritten_keys() } else { Vec::new() };
         unwritten.into_iter().find(|entry| entry.offset == offset)
+    }
+
+    /// The entries of the tail's encoded records that its keys' file does not have yet.
+    pub(crate) fn unwritten_keys(&self) -> Vec<KeysEntry> {
+        self.keys.unwritten()
     }
 
     pub(crate) fn segment(&self, slot: Slot) -> &Segment {

@@ -196,6 +196,26 @@ impl RevisionLog {
         Ok(record)
     }
 
+    /// The record at a location for whoever has no use for its value, which may be missing: all
+    /// else of a damaged record is in the keys' file.
+    ///
+    /// # Errors
+    /// If neither can be read.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
+    pub(crate) fn get_but_value(
+        &self,
+        location: Location,
+        disk: &dyn Disk,
+    ) -> Result<Record, Damage> {
+        self.get(location, disk).or_else(|damage| {
+            let segment = self.segment(location.slot());
+            let entry = self.keys_entry(segment, location.offset(), disk);
+            entry.map(|entry| entry.record).ok_or(damage)
+        })
+    }
+
     /// The body of the record at an offset of a segment, read from the disk.
     fn read_body(
         &self,

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use quorate_mvcc::{
-    ChangeId, Damage, DamagedPart, Failure, Manifest, OpenError, PutRequest, RangeRequest,
-    RepairError, RequestOp, Revision, Scrubber, Store, TxnRequest,
+    ChangeId, Compare, CompareResult, CompareTarget, Damage, DamagedPart, DeleteRangeRequest,
+    Failure, Manifest, OpenError, PutRequest, RangeRequest, RepairError, RequestOp, Revision,
+    Scrubber, Store, TxnRequest,
 };
 use quorate_wal::disk::{Disk, DiskFailure, DiskOp, DiskPath, MemDisk};
 
@@ -424,4 +425,49 @@ fn a_segment_that_was_only_read_wrongly_is_not_given_up() {
     let (machine, rebuilt) = open(disk, &manifest);
     assert_eq!(rebuilt, manifest.segments.len());
     machine.content().assert_is(&whole.content());
+}
+
+#[test]
+fn damage_that_only_an_answer_would_tell_holds_nothing_up_that_has_none() {
+    let mut whole = Machine::new();
+    let put = |value: &'static str| PutRequest {
+        key: "key".into(),
+        value: value.into(),
+        prev_kv: true,
+        ..PutRequest::default()
+    };
+    whole.apply(&Request::Put(PutRequest { value: vec![7; 200].into(), ..put("") }));
+    let manifest = whole.checkpoint();
+    let mut disk = whole.disk.clone();
+    flip(&mut disk, &manifest.segments[0].id.data_file(&dir()), 1500);
+    let is_first = Compare {
+        key: "key".into(),
+        range_end: Bytes::new(),
+        result: CompareResult::Equal,
+        target: CompareTarget::ModRevision(2),
+    };
+    let everywhere = DeleteRangeRequest { key: "\0".into(), range_end: "\0".into(), prev_kv: true };
+    let txn = TxnRequest {
+        compare: vec![is_first],
+        success: vec![RequestOp::Range(everything(None)), RequestOp::Put(put("third"))],
+        ..TxnRequest::default()
+    };
+    let keeps = PutRequest { ignore_lease: true, ..put("second") };
+    let requests = [Request::Put(keeps), Request::Delete(everywhere), Request::Txn(txn)];
+    for request in requests {
+        let (mut machine, _) = open(disk.clone(), &manifest);
+        let (mut sound, _) = open(whole.disk.clone(), &manifest);
+        let answer = machine.apply(&request);
+        assert!(answer.starts_with("Err(Damaged"), "{request:?}: {answer}");
+        let applier = machine.store.applier(&machine.disk).without_answers();
+        let applied = match &request {
+            Request::Put(put) => { applier }.put(put).map(drop),
+            Request::Delete(delete) => { applier }.delete_range(delete).map(drop),
+            Request::Txn(txn) => { applier }.txn(txn).map(|answer| assert!(answer.succeeded)),
+            Request::Compact(_) => unreachable!("it is none of them"),
+        };
+        assert_eq!(applied, Ok(()));
+        sound.apply(&request);
+        assert_eq!(machine.store.digest(), sound.store.digest(), "{request:?}");
+    }
 }

@@ -134,14 +134,19 @@ impl Member {
             self.step(Event::Message(message), &[]);
             return;
         }
-        let same = |arriving: &Arriving| arriving.snapshot == snapshot;
+        // What cannot be restored is not taken: the leader sends it again.
+        let [manifest] = payloads else { return };
+        let Ok(manifest) = Manifest::decode(manifest) else { return };
+        // Another leader may have the same snapshot in other segments.
+        let same = |arriving: &Arriving| {
+            let segments = arriving.segments.as_ref();
+            arriving.snapshot == snapshot
+                && segments.is_none_or(|segments| *segments.manifest() == manifest)
+        };
         if let Some(arriving) = self.snapshots.arriving.as_mut().filter(|known| same(known)) {
             arriving.message = message;
             return;
         }
-        // What cannot be restored is not taken: the leader sends it again.
-        let [manifest] = payloads else { return };
-        let Ok(manifest) = Manifest::decode(manifest) else { return };
         if self.snapshots.incoming.is_some() {
             return;
         }

@@ -75,8 +75,8 @@ pub(crate) struct Activity {
     pub(crate) submitted: Option<BatchId>,
     /// The first entry of its log that changed.
     pub(crate) changed_from: Option<LogIndex>,
-    /// It stops because its disk failed.
-    pub(crate) halted: bool,
+    /// The batch on its disk failed: what it was to write may be there or not.
+    pub(crate) batch_failed: bool,
 }
 
 /// A successful answer to a client.
@@ -99,7 +99,7 @@ impl Activity {
         self.answers.clear();
         self.submitted = None;
         self.changed_from = None;
-        self.halted = false;
+        self.batch_failed = false;
     }
 }
 
@@ -197,7 +197,10 @@ impl MemberNode {
                 unreachable!("replies go to clients")
             }
             Input::Timer(timer) => MemberInput::Timer(from_timer_id(timer)),
-            Input::Disk { token, result } => MemberInput::Disk { batch: BatchId(token), result },
+            Input::Disk { token, result } => {
+                self.activity.batch_failed = result.is_err();
+                MemberInput::Disk { batch: BatchId(token), result }
+            }
         };
         let now = to_time(io.now());
         self.member.handle(now, input, io.contents());
@@ -259,10 +262,7 @@ impl MemberNode {
                     self.activity.submitted = Some(batch);
                     io.submit(batch.0, operations);
                 }
-                Output::Halt(_) => {
-                    self.activity.halted = true;
-                    io.halt();
-                }
+                Output::Halt(_) => io.halt(),
             }
         }
         self.activity.changed_from = self.member.take_changed_from();

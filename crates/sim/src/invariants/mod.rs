@@ -267,7 +267,7 @@ impl Invariants {
                 self.books.boot(member, recovered, log_is_durable(disk));
             }
             // What was to be written may be there or not, like what a crash cuts off.
-            Cause::Disk { .. } if node.activity.halted => {}
+            Cause::Disk { .. } if node.activity.batch_failed => {}
             Cause::Disk { token } => self.books.completed(member, token, log_is_durable(disk)),
             _ => {}
         }

@@ -79,7 +79,8 @@ impl Member {
             let (requester, id, request) = codec::decode(&entry.payload).unwrap_or_else(|error| {
                 panic!("committed entry {index} cannot be decoded: {error}")
             });
-            let result = refusal(self.apply_request(&request, disk))?;
+            let is_awaited = requester == self.config.id && self.proposals.is_awaited(id);
+            let result = refusal(self.apply_request(&request, is_awaited, disk))?;
             self.applied = index;
             if requester == self.config.id
                 && let Some(token) = self.proposals.take(id)
@@ -103,13 +104,19 @@ impl Member {
         }
     }
 
-    /// Every member applies every entry alike: what is refused here is refused everywhere.
+    /// Every member applies every entry alike: what is refused here is refused everywhere. Only the
+    /// answer is left out where nobody waits for it: a record that only it would say may be
+    /// damaged, and the peers may have compacted it away meanwhile.
     fn apply_request(
         &mut self,
         request: &Request,
+        is_awaited: bool,
         disk: &dyn Disk,
     ) -> Result<ResponseBody, Failure> {
         let mut store = self.store.applier(disk);
+        if !is_awaited {
+            store = store.without_answers();
+        }
         match request {
             Request::Put(put) => store.put(put).map(ResponseBody::Put),
             Request::DeleteRange(delete) => {

@@ -35,6 +35,11 @@ impl Proposals {
         self.waiting.insert(id, (token, deadline));
     }
 
+    /// Whether somebody waits for this request, and it is one of ours.
+    pub(crate) fn is_awaited(&self, id: RequestId) -> bool {
+        self.waiting.contains_key(&id)
+    }
+
     /// Who waits for this request, if it is one of ours and not given up yet.
     pub(crate) fn take(&mut self, id: RequestId) -> Option<RequestToken> {
         self.waiting.remove(&id).map(|(token, _)| token)

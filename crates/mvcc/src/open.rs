@@ -16,7 +16,7 @@ use crate::manifest::Manifest;
 use crate::options::StoreOptions;
 use crate::revision::ChangeRevision;
 use crate::revision_log::damage::Defect;
-use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter};
+use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter, check_keys};
 use crate::revision_log::segment::{Extent, Segment, SegmentId, SegmentInfo};
 use crate::revision_log::{DataScan, Location, Place, RevisionLog, Scanned, Slot};
 use crate::store::Store;
@@ -230,24 +230,27 @@ impl Loading<'_> {
         info: SegmentInfo,
         log: &mut RevisionLog,
     ) -> Result<SegmentInfo, OpenError> {
-        match self.check_keys(&info) {
-            Ok(()) => Ok(info),
-            Err((keys_at, keys)) => self.rebuild(info, (keys_at, keys), log),
+        let looked = self.check_or_rebuild(info, log);
+        if !matches!(looked, Err(OpenError::Lost { .. })) {
+            return looked;
         }
+        // Before a person has to see to it: a read that went to another place was of nothing that
+        // is damaged, and goes to the right one the next time.
+        self.check_or_rebuild(info, log)
     }
 
-    /// Reads a keys' file, and says where it is not the one that the manifest names.
-    fn check_keys(&mut self, info: &SegmentInfo) -> Result<(), (u64, Defect)> {
-        let mut reader = KeysReader::new(self.dir, info);
-        loop {
-            let at = reader.extent().len;
-            if reader.next_block(self.disk).map_err(|what| (at, what))?.is_empty() {
-                break;
+    fn check_or_rebuild(
+        &mut self,
+        info: SegmentInfo,
+        log: &mut RevisionLog,
+    ) -> Result<SegmentInfo, OpenError> {
+        match check_keys(self.dir, &info, self.disk) {
+            Ok(()) => {
+                self.opened.read_bytes += info.keys.len;
+                Ok(info)
             }
+            Err(defect) => self.rebuild(info, defect, log),
         }
-        self.opened.read_bytes += reader.extent().len;
-        // Blocks that were all written one time or another, but not all of them this time.
-        if reader.extent() == info.keys { Ok(()) } else { Err((0, Defect::Foreign)) }
     }
 
     /// Enters a segment's records into the index.
@@ -309,7 +312,8 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Writes a keys' file anew from the data.
+    /// Writes a keys' file anew from the data. The one that is there stays until then: there may be
+    /// no room for another one, and perhaps it was only read wrongly.
     fn rebuild(
         &mut self,
         mut info: SegmentInfo,
@@ -337,15 +341,16 @@ impl Loading<'_> {
             return Err(OpenError::Lost { segment, keys_at, keys, data_at, data });
         }
         writer.flush(&mut info, &mut bytes);
-        let file = segment.keys_file(self.dir);
-        match self.disk.remove(&file) {
-            Ok(()) | Err(DiskError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
+        let (new, file) = (segment.new_keys_file(self.dir), segment.keys_file(self.dir));
+        match self.disk.create(&new) {
+            Err(DiskError::AlreadyExists { .. }) => self.disk.set_len(&new, 0)?,
+            created => created?,
         }
-        self.disk.create(&file)?;
-        log.files.insert(file.clone());
-        self.disk.write(&file, 0, &bytes)?;
-        self.disk.sync(&file)?;
+        self.disk.write(&new, 0, &bytes)?;
+        self.disk.sync(&new)?;
+        self.disk.rename(&new, &file)?;
+        log.files.remove(&new);
+        log.files.insert(file);
         self.opened.rebuilt.push(segment);
         Ok(info)
     }

@@ -11,7 +11,7 @@ use quorate_wal::disk::{Disk, DiskOp};
 
 use crate::revision::ChangeRevision;
 use crate::revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
-use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter};
+use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter, check_keys};
 use crate::revision_log::record::{FrameHeader, HEADER_BYTES};
 use crate::revision_log::segment::{Extent, Segment, SegmentId};
 use crate::revision_log::{DataScan, RevisionLog, Scanned, Slot};
@@ -111,7 +111,8 @@ impl Store {
         true
     }
 
-    /// Writes a segment's keys' file anew from its data, all of it at once.
+    /// Writes a segment's keys' file anew from its data, all of it at once. The one that is there
+    /// stays until the new one is durable.
     fn repair_keys(&mut self, id: SegmentId, disk: &dyn Disk) -> Result<(), RepairError> {
         let slot = self.log.slot_of(id).ok_or(RepairError::Gone)?;
         let segment = self.log.segment(slot);
@@ -122,6 +123,10 @@ impl Store {
         }
         let dir = self.log.place.as_ref().expect("what is on a disk has a place").dir.clone();
         let mut info = segment.info;
+        if check_keys(&dir, &info, disk).is_ok() {
+            // It was only read wrongly. And what a manifest names should stay what it is.
+            return Ok(());
+        }
         info.keys = Extent::default();
         let (mut writer, mut keys) = (KeysWriter::default(), Vec::new());
         let mut scan = DataScan::new(&dir, &info);
@@ -135,17 +140,20 @@ impl Store {
         }
         writer.flush(&mut info, &mut keys);
         self.log.segment_mut(slot).info = info;
-        let file = id.keys_file(&dir);
+        let (new, file) = (id.new_keys_file(&dir), id.keys_file(&dir));
         let mut operations = Vec::new();
-        if disk.len(&file).is_err() {
-            operations.push(DiskOp::Create { file: file.clone() });
-            self.log.files.insert(file.clone());
+        // What an earlier attempt left.
+        if !self.log.files.remove(&new) {
+            operations.push(DiskOp::Create { file: new.clone() });
         }
         operations.extend([
-            DiskOp::SetLen { file: file.clone(), len: 0 },
-            DiskOp::Write { file: file.clone(), offset: 0, data: Bytes::from(keys) },
-            DiskOp::Sync { file },
+            DiskOp::SetLen { file: new.clone(), len: 0 },
+            DiskOp::Write { file: new.clone(), offset: 0, data: Bytes::from(keys) },
+            DiskOp::Sync { file: new.clone() },
+            DiskOp::Rename { from: new, to: file.clone() },
+            DiskOp::SyncDir { dir },
         ]);
+        self.log.files.insert(file);
         self.log.enqueue(operations);
         self.resume_work();
         Ok(())
@@ -168,6 +176,8 @@ struct Place {
     keys: Extent,
     reader: KeysReader,
     entries: VecDeque<KeysEntry>,
+    /// What follows those of the file: of the tail, what its file did not say yet.
+    in_memory: Vec<KeysEntry>,
     piece: (u32, Bytes),
 }
 
@@ -196,9 +206,14 @@ impl Scrubber {
                 left = left.saturating_sub(1 << 14);
                 match block {
                     Ok(block) if !block.is_empty() => at.entries = block.into(),
-                    // It has grown, or was written anew: begin with it once more.
-                    _ if at.keys != segment.info.keys => self.at = None,
+                    Ok(_) if at.reader.extent() == at.keys && !at.in_memory.is_empty() => {
+                        at.entries = std::mem::take(&mut at.in_memory).into();
+                    }
+                    // What was appended meanwhile is looked at in the next round: otherwise the
+                    // rounds would never end where much is written.
                     Ok(_) if at.reader.extent() == at.keys => self.pass(segment),
+                    // It was written anew: begin with it once more.
+                    _ if at.keys != segment.info.keys => self.at = None,
                     // Its blocks are intact, but not all of the same time.
                     Ok(_) => {
                         found.push(Damage::of_keys(segment.info.id, Defect::Foreign));
@@ -223,8 +238,10 @@ impl Scrubber {
         self.at = None;
     }
 
-    /// The segment to look at, `None` at the end. Segments that are still being written are passed
-    /// over: what is in memory needs no look.
+    /// The segment to look at, `None` at the end. Of the tail, it is what has been written: it may
+    /// stay the tail for ever, and a snapshot that is sent names it as well. What is in memory
+    /// needs no look. While something is being written, nobody can say what is on the disk, so
+    /// that no segment is begun with that may be concerned.
     fn slot(&mut self, store: &Store) -> Option<Slot> {
         if let Some(at) = &self.at {
             if let Some(slot) = store.log.slot_of(at.segment) {
@@ -236,17 +253,18 @@ impl Scrubber {
         let place = store.log.place.as_ref()?;
         let is_next = |slot: &&Slot| {
             let segment = store.log.segment(**slot);
-            let is_written = segment.written == segment.end && !store.log.is_busy();
-            let is_tail = **slot == store.log.tail_slot();
-            let is_whole = is_written && (!is_tail || store.log.is_flushed());
+            let is_written = segment.written > 0 && !store.log.is_busy();
             let is_behind = self.done.is_none_or(|done| segment.info.last > done);
-            segment.info.records > 0 && is_whole && is_behind
+            is_written && is_behind
         };
         let slot = *store.log.order.iter().find(is_next)?;
         let info = &store.log.segment(slot).info;
+        let is_tail = slot == store.log.tail_slot();
+        let in_memory = if is_tail { store.log.unwritten_keys() } else { Vec::new() };
         let reader = KeysReader::new(&place.dir, info);
         let (entries, piece) = (VecDeque::new(), (0, Bytes::new()));
-        self.at = Some(Place { segment: info.id, keys: info.keys, reader, entries, piece });
+        let (segment, keys) = (info.id, info.keys);
+        self.at = Some(Place { segment, keys, reader, entries, in_memory, piece });
         Some(slot)
     }
 }

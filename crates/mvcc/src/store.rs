@@ -59,6 +59,7 @@ pub struct Reader<'a> {
 pub struct Applier<'a> {
     store: &'a mut Store,
     disk: &'a dyn Disk,
+    has_answer: bool,
 }
 
 impl Store {
@@ -101,7 +102,7 @@ impl Store {
 
     /// Applies requests to it, reading from the disk on which it was opened where need be.
     pub fn applier<'a>(&'a mut self, disk: &'a dyn Disk) -> Applier<'a> {
-        Applier { store: self, disk }
+        Applier { store: self, disk, has_answer: true }
     }
 
     /// Whether [`take_ops`](Self::take_ops) has something to hand out now.
@@ -239,6 +240,15 @@ impl Reader<'_> {
 /// applied once the record is [repaired](Store::repair). It must be, before any other is: members
 /// apply the same requests in the same order.
 impl Applier<'_> {
+    /// Nobody waits for the answers. What only they would say is not read, and they are without it:
+    /// without previous key-values, and what ranges in transactions find. So damage to it does not
+    /// hold up the requests after it, which matters most where a store is brought up to date:
+    /// compacted as they are, its peers may no longer have what it is about to forget.
+    #[must_use]
+    pub fn without_answers(self) -> Self {
+        Applier { has_answer: false, ..self }
+    }
+
     /// Writes a key, at a revision of its own.
     ///
     /// # Errors
@@ -247,7 +257,7 @@ impl Applier<'_> {
     pub fn put(&mut self, request: &PutRequest) -> Result<PutResponse, Failure> {
         validate_put(request)?;
         self.store.check_put(request)?;
-        let mut writer = Writer::begin(self.store, self.disk);
+        let mut writer = Writer::begin(self.store, self.disk, self.has_answer);
         match writer.put(request) {
             Ok(response) => {
                 writer.finish();
@@ -270,7 +280,7 @@ impl Applier<'_> {
         request: &DeleteRangeRequest,
     ) -> Result<DeleteRangeResponse, Failure> {
         validate_delete_range(request)?;
-        let mut writer = Writer::begin(self.store, self.disk);
+        let mut writer = Writer::begin(self.store, self.disk, self.has_answer);
         match writer.delete_range(request) {
             Ok(response) => {
                 writer.finish();
@@ -291,6 +301,6 @@ impl Applier<'_> {
     /// refuse. A range at a revision that only this transaction would reach is refused as future.
     /// Damaged: a record that it compares, or is to answer with, cannot be read.
     pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, Failure> {
-        self.store.apply_txn(request, self.disk)
+        self.store.apply_txn(request, self.disk, self.has_answer)
     }
 }

@@ -15,7 +15,7 @@ use quorate_wal::disk::{Disk, MemDisk};
 use crate::error::{Error, Failure};
 use crate::key_range::KeyRange;
 use crate::request::{Compare, CompareResult, CompareTarget, RangeRequest, RequestOp, TxnRequest};
-use crate::response::{KeyValue, ResponseOp, TxnResponse};
+use crate::response::{KeyValue, RangeResponse, ResponseOp, TxnResponse};
 use crate::revision::{LeaseId, Revision};
 use crate::revision_log::damage::Damage;
 use crate::store::Store;
@@ -35,19 +35,20 @@ impl Store {
     /// [`put`](Store::put) and [`range`](Store::range) refuse. A range at a revision that only
     /// this transaction would reach is refused as future.
     pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, Error> {
-        self.apply_txn(request, &MemDisk::new()).map_err(Failure::refusal)
+        self.apply_txn(request, &MemDisk::new(), true).map_err(Failure::refusal)
     }
 
     pub(crate) fn apply_txn(
         &mut self,
         request: &TxnRequest,
         disk: &dyn Disk,
+        has_answer: bool,
     ) -> Result<TxnResponse, Failure> {
         validate_applied_txn(request)?;
         let mut path = Path::new();
         self.decide(request, &mut path, disk)?;
         self.check(request, &mut path.iter())?;
-        let mut writer = Writer::begin(self, disk);
+        let mut writer = Writer::begin(self, disk, has_answer);
         match execute(&mut writer, request, &mut path.iter()) {
             Ok(mut response) => {
                 response.revision = writer.finish();
@@ -80,9 +81,14 @@ impl Store {
     fn holds(&self, condition: &Compare, disk: &dyn Disk) -> Result<bool, Damage> {
         let range = KeyRange::new(&condition.key, &condition.range_end);
         let mut found = false;
+        let needs_value = matches!(condition.target, CompareTarget::Value(_));
         for location in self.index.visible(range, self.current) {
             found = true;
-            if !compare(condition, &self.log.get(location, disk)?.kv) {
+            let record = match needs_value {
+                true => self.log.get(location, disk)?,
+                false => self.log.get_but_value(location, disk)?,
+            };
+            if !compare(condition, &record.kv) {
                 return Ok(false);
             }
         }
@@ -91,8 +97,7 @@ impl Store {
         }
         // A missing key's numbers are zero. It has no value, and none could be told from the
         // empty one, so a condition on it fails.
-        let has_none = !matches!(condition.target, CompareTarget::Value(_));
-        Ok(has_none && compare(condition, &KeyValue::default()))
+        Ok(!needs_value && compare(condition, &KeyValue::default()))
     }
 
     fn check(&self, request: &TxnRequest, path: &mut slice::Iter<'_, bool>) -> Result<(), Error> {
@@ -128,6 +133,9 @@ fn execute(
     let mut responses = Vec::with_capacity(operations.len());
     for operation in operations {
         responses.push(match operation {
+            RequestOp::Range(_) if !writer.has_answer => {
+                ResponseOp::Range(RangeResponse::default())
+            }
             RequestOp::Range(range) => {
                 let response = writer.store.read(range, writer.revision(), writer.disk);
                 let is_refused = matches!(response, Err(Failure::Refused(_)));

@@ -22,6 +22,8 @@ use crate::store::Store;
 pub(crate) struct Writer<'a> {
     pub(crate) store: &'a mut Store,
     pub(crate) disk: &'a dyn Disk,
+    /// Somebody wants to know more of it than what it changes.
+    pub(crate) has_answer: bool,
     /// The revision that the transaction takes if it changes something.
     main: Revision,
     /// What it changed so far: each key, and how it lived before.
@@ -31,10 +33,10 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(crate) fn begin(store: &'a mut Store, disk: &'a dyn Disk) -> Writer<'a> {
+    pub(crate) fn begin(store: &'a mut Store, disk: &'a dyn Disk, has_answer: bool) -> Writer<'a> {
         let main = store.current.next();
         let before = (store.log.mark(), store.digest);
-        Writer { store, disk, main, changes: Vec::new(), before }
+        Writer { store, disk, has_answer, main, changes: Vec::new(), before }
     }
 
     /// The store's revision as the transaction sees it.
@@ -69,10 +71,13 @@ impl<'a> Writer<'a> {
     /// # Panics
     /// If its value or lease is to be kept and the key does not exist: `check_put` came before.
     pub(crate) fn put(&mut self, request: &PutRequest) -> Result<PutResponse, Damage> {
-        let wants_previous = request.prev_kv || request.ignore_value || request.ignore_lease;
-        let previous = match wants_previous {
-            true => self.newest(&request.key)?,
-            false => None,
+        let answers_previous = request.prev_kv && self.has_answer;
+        let previous = if answers_previous || request.ignore_value {
+            self.newest(&request.key, true)?
+        } else if request.ignore_lease {
+            self.newest(&request.key, false)?
+        } else {
+            None
         };
         let kept = || previous.as_ref().expect("a put that keeps something was checked");
         let value = if request.ignore_value { &kept().value } else { &request.value };
@@ -95,7 +100,7 @@ impl<'a> Writer<'a> {
         digest.record(&record);
         log.push(record);
         self.changes.push((request.key.clone(), before));
-        let prev_kv = if request.prev_kv { previous } else { None };
+        let prev_kv = if answers_previous { previous } else { None };
         Ok(PutResponse { revision: self.main, prev_kv })
     }
 
@@ -107,13 +112,14 @@ impl<'a> Writer<'a> {
         &mut self,
         request: &DeleteRangeRequest,
     ) -> Result<DeleteRangeResponse, Damage> {
+        let answers_previous = request.prev_kv && self.has_answer;
         let mut newest_writes = Vec::new();
         let (main, changes) = (self.main, &mut self.changes);
         let before = changes.len();
         let Store { index, log, digest, .. } = &mut *self.store;
         let range = KeyRange::new(&request.key, &request.range_end);
         index.delete(range, main, |key, life, newest| {
-            if request.prev_kv {
+            if answers_previous {
                 newest_writes.push(newest);
             }
             let revision = ChangeRevision { main, sub: changes.len() as u32 };
@@ -130,9 +136,14 @@ impl<'a> Writer<'a> {
         Ok(DeleteRangeResponse { revision: self.revision(), deleted, prev_kvs })
     }
 
-    fn newest(&self, key: &[u8]) -> Result<Option<KeyValue>, Damage> {
-        let newest = self.store.index.newest(key);
-        newest.map(|location| Ok(self.store.log.get(location, self.disk)?.kv)).transpose()
+    fn newest(&self, key: &[u8], with_value: bool) -> Result<Option<KeyValue>, Damage> {
+        let Some(location) = self.store.index.newest(key) else { return Ok(None) };
+        let log = &self.store.log;
+        let record = match with_value {
+            true => log.get(location, self.disk)?,
+            false => log.get_but_value(location, self.disk)?,
+        };
+        Ok(Some(record.kv))
     }
 }
 

@@ -60,6 +60,23 @@ impl KeysEntry {
     }
 }
 
+/// Reads a segment's keys' file, and says where it is not the one that the segment's info names.
+pub(crate) fn check_keys(
+    dir: &DiskPath,
+    info: &SegmentInfo,
+    disk: &dyn Disk,
+) -> Result<(), (u64, Defect)> {
+    let mut reader = KeysReader::new(dir, info);
+    loop {
+        let at = reader.extent().len;
+        if reader.next_block(disk).map_err(|what| (at, what))?.is_empty() {
+            break;
+        }
+    }
+    // Blocks that were all written one time or another, but not all of them this time.
+    if reader.extent() == info.keys { Ok(()) } else { Err((0, Defect::Foreign)) }
+}
+
 /// What is encoded of a record.
 struct EntryFields<'a> {
     record: &'a Record,
@@ -147,11 +164,6 @@ impl KeysWriter {
         out.put_slice(&self.content);
         self.content.clear();
         segment.keys.append(&out[begin..]);
-    }
-
-    /// Whether all entries are in blocks of the file.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.content.is_empty()
     }
 
     /// The entries that are in no block of the file yet.

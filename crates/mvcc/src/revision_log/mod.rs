@@ -26,7 +26,7 @@ use quorate_wal::disk::{Disk, DiskOp, DiskPath};
 
 use self::cache::Cache;
 use self::damage::{ChangeId, Damage, DamagedPart, Defect};
-use self::keys::{KeysReader, KeysWriter};
+use self::keys::{KeysEntry, KeysReader, KeysWriter};
 pub(crate) use self::location::{Location, Slot};
 pub(crate) use self::record::Record;
 use self::record::{FrameHeader, HEADER_BYTES};
@@ -196,6 +196,26 @@ impl RevisionLog {
         Ok(record)
     }
 
+    /// The record at a location for whoever has no use for its value, which may be missing: all
+    /// else of a damaged record is in the keys' file.
+    ///
+    /// # Errors
+    /// If neither can be read.
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
+    pub(crate) fn get_but_value(
+        &self,
+        location: Location,
+        disk: &dyn Disk,
+    ) -> Result<Record, Damage> {
+        self.get(location, disk).or_else(|damage| {
+            let segment = self.segment(location.slot());
+            let entry = self.keys_entry(segment, location.offset(), disk);
+            entry.map(|entry| entry.record).ok_or(damage)
+        })
+    }
+
     /// The body of the record at an offset of a segment, read from the disk.
     fn read_body(
         &self,
@@ -233,7 +253,7 @@ impl RevisionLog {
         segment: &Segment,
         offset: u32,
         disk: &dyn Disk,
-    ) -> Option<keys::KeysEntry> {
+    ) -> Option<KeysEntry> {
         let place = self.place.as_ref()?;
         let mut reader = KeysReader::new(&place.dir, &segment.info);
         while let Ok(entries) = reader.next_block(disk) {
@@ -244,8 +264,13 @@ impl RevisionLog {
             }
         }
         let is_tail = self.segment(self.tail_slot()).info.id == segment.info.id;
-        let unwritten = if is_tail { self.keys.unwritten() } else { Vec::new() };
+        let unwritten = if is_tail { self.unwritten_keys() } else { Vec::new() };
         unwritten.into_iter().find(|entry| entry.offset == offset)
+    }
+
+    /// The entries of the tail's encoded records that its keys' file does not have yet.
+    pub(crate) fn unwritten_keys(&self) -> Vec<KeysEntry> {
+        self.keys.unwritten()
     }
 
     pub(crate) fn segment(&self, slot: Slot) -> &Segment {

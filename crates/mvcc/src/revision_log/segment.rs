@@ -11,6 +11,7 @@ use crate::revision::{ChangeRevision, Revision};
 
 const DATA_SUFFIX: &str = ".data";
 const KEYS_SUFFIX: &str = ".keys";
+const NEW_KEYS_SUFFIX: &str = ".keys.new";
 
 /// A segment's name, never given twice in the life of a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,10 +34,17 @@ impl SegmentId {
         dir.join(&format!("{self}{KEYS_SUFFIX}"))
     }
 
+    /// A keys' file that is being written anew, until it takes the other one's name. What a crash
+    /// left of it is of no use.
+    pub(crate) fn new_keys_file(self, dir: &DiskPath) -> DiskPath {
+        dir.join(&format!("{self}{NEW_KEYS_SUFFIX}"))
+    }
+
     /// The segment to which a file of this name belongs, if it is one.
     #[must_use]
     pub fn of_file(name: &str) -> Option<SegmentId> {
-        let stem = name.strip_suffix(DATA_SUFFIX).or_else(|| name.strip_suffix(KEYS_SUFFIX))?;
+        let suffixes = [DATA_SUFFIX, KEYS_SUFFIX, NEW_KEYS_SUFFIX];
+        let stem = suffixes.into_iter().find_map(|suffix| name.strip_suffix(suffix))?;
         let id = SegmentId(u64::from_str_radix(stem, 16).ok()?);
         (id.to_string() == stem).then_some(id)
     }

@@ -70,11 +70,6 @@ impl RevisionLog {
         self.is_under_way || !self.queue.is_empty()
     }
 
-    /// Whether all of the tail's keys are in blocks of their file.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.keys.is_flushed()
-    }
-
     /// Ends the tail early, if there is anything in it.
     pub(crate) fn end_tail(&mut self) {
         if self.segment(self.tail_slot()).end > 0 {

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use quorate_mvcc::{
-    ChangeId, Damage, DamagedPart, Failure, Manifest, OpenError, PutRequest, RangeRequest,
-    RepairError, RequestOp, Revision, Scrubber, Store, TxnRequest,
+    ChangeId, Compare, CompareResult, CompareTarget, Damage, DamagedPart, DeleteRangeRequest,
+    Failure, Manifest, OpenError, PutRequest, RangeRequest, RepairError, RequestOp, Revision,
+    Scrubber, Store, TxnRequest,
 };
-use quorate_wal::disk::{Disk, DiskPath, MemDisk};
+use quorate_wal::disk::{Disk, DiskFailure, DiskOp, DiskPath, MemDisk};
 
 use crate::support::{Content, Draws, Machine, OPTIONS, Request, dir, everything};
 
@@ -333,4 +334,140 @@ fn a_keys_file_that_rots_while_the_store_is_open_is_written_anew() {
     let manifest = machine.checkpoint();
     let (machine, rebuilt) = open(machine.disk, &manifest);
     assert_eq!((rebuilt, machine.content()), (0, content));
+}
+
+#[test]
+fn what_is_written_of_the_tail_is_looked_at_while_it_grows() {
+    let mut whole = Machine::new();
+    let put = |number: u8| {
+        let (key, value) = (format!("key {number}").into(), vec![number; 20].into());
+        Request::Put(PutRequest { key, value, ..PutRequest::default() })
+    };
+    whole.apply(&put(0));
+    let manifest = whole.checkpoint();
+    let [tail] = &manifest.segments[..] else { panic!("one put, one segment") };
+    let data = tail.id.data_file(&dir());
+    // Of the next ones some go to the disk, whose keys are in no block yet, and some do not.
+    let mut number = 1;
+    while whole.disk.len(&data) == Ok(tail.data.len) {
+        whole.apply(&put(number));
+        number += 1;
+    }
+    whole.apply(&put(number));
+    assert_eq!(whole.store.segments().len(), 1, "it is still the tail");
+    assert_eq!(scrub(&whole), []);
+    let written = whole.disk.len(&data).expect("it is there");
+    let content = whole.content();
+    for bit in (0..written * 8).step_by(5) {
+        let mut machine = Machine { disk: whole.disk.clone(), store: whole.store.clone() };
+        flip(&mut machine.disk, &data, bit);
+        let [damage] = &scrub(&machine)[..] else { panic!("bit {bit}: one bit, one record") };
+        repair(&mut machine, damage, &whole);
+        assert_eq!(scrub(&machine), [], "bit {bit}");
+        machine.content().assert_is(&content);
+    }
+}
+
+#[test]
+fn a_keys_file_that_cannot_be_written_anew_stays_as_it_is() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    let keys = manifest.segments[0].id.keys_file(&dir());
+    let mut disk = whole.disk.clone();
+    let sound = disk.read(&keys, 0, 1 << 20).expect("it is there");
+    flip(&mut disk, &keys, 77);
+    let damaged = disk.read(&keys, 0, 1 << 20).expect("it is there");
+    // Of a store that is opened.
+    disk.set_full(true);
+    let error = Store::open(&mut disk, &dir(), Some(&manifest), OPTIONS).err();
+    assert!(matches!(error, Some(OpenError::Disk(_))), "{error:?}");
+    assert_eq!(disk.read(&keys, 0, 1 << 20), Ok(damaged.clone()));
+    // Of an open one, and whatever operation is the last one to succeed.
+    let mut machine = Machine { disk: whole.disk.clone(), store: whole.store.clone() };
+    flip(&mut machine.disk, &keys, 77);
+    machine.disk.sync(&keys).expect("it is there");
+    let [damage] = &scrub(&machine)[..] else { panic!("one bit, one file") };
+    assert_eq!(machine.store.repair(damage, &[], &machine.disk), Ok(()));
+    let operations = machine.store.take_ops();
+    for count in 0..operations.len() {
+        let mut disk = machine.disk.clone();
+        DiskOp::execute_all(&operations[..count], &mut disk).expect("the disk is sound");
+        let bytes = disk.read(&keys, 0, 1 << 20).expect("it is there");
+        assert!(bytes == damaged || bytes == sound, "after {count} operations");
+        disk.power_loss(|_| false);
+        let (machine, rebuilt) = open(disk, &manifest);
+        assert_eq!(rebuilt, 1, "after {count} operations");
+        machine.content().assert_is(&whole.content());
+    }
+}
+
+#[test]
+fn a_keys_file_that_was_only_read_wrongly_is_not_written_anew() {
+    let mut machine = young();
+    machine.checkpoint();
+    machine.disk.arm(DiskFailure::MisdirectedRead { dir: dir(), place: 3 });
+    let [damage] = &scrub(&machine)[..] else { panic!("one read went astray") };
+    let keys = Damage { part: DamagedPart::Keys, ..damage.clone() };
+    assert_eq!(machine.store.repair(&keys, &[], &machine.disk), Ok(()));
+    assert!(!machine.store.has_ops(), "it is sound");
+}
+
+#[test]
+fn a_segment_that_was_only_read_wrongly_is_not_given_up() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    let mut disk = whole.disk.clone();
+    for segment in &manifest.segments {
+        disk.remove(&segment.id.keys_file(&dir())).expect("it is there");
+    }
+    // So the first read is of data.
+    disk.arm(DiskFailure::MisdirectedRead { dir: dir(), place: 3 });
+    let (machine, rebuilt) = open(disk, &manifest);
+    assert_eq!(rebuilt, manifest.segments.len());
+    machine.content().assert_is(&whole.content());
+}
+
+#[test]
+fn damage_that_only_an_answer_would_tell_holds_nothing_up_that_has_none() {
+    let mut whole = Machine::new();
+    let put = |value: &'static str| PutRequest {
+        key: "key".into(),
+        value: value.into(),
+        prev_kv: true,
+        ..PutRequest::default()
+    };
+    whole.apply(&Request::Put(PutRequest { value: vec![7; 200].into(), ..put("") }));
+    let manifest = whole.checkpoint();
+    let mut disk = whole.disk.clone();
+    flip(&mut disk, &manifest.segments[0].id.data_file(&dir()), 1500);
+    let is_first = Compare {
+        key: "key".into(),
+        range_end: Bytes::new(),
+        result: CompareResult::Equal,
+        target: CompareTarget::ModRevision(2),
+    };
+    let everywhere = DeleteRangeRequest { key: "\0".into(), range_end: "\0".into(), prev_kv: true };
+    let txn = TxnRequest {
+        compare: vec![is_first],
+        success: vec![RequestOp::Range(everything(None)), RequestOp::Put(put("third"))],
+        ..TxnRequest::default()
+    };
+    let keeps = PutRequest { ignore_lease: true, ..put("second") };
+    let requests = [Request::Put(keeps), Request::Delete(everywhere), Request::Txn(txn)];
+    for request in requests {
+        let (mut machine, _) = open(disk.clone(), &manifest);
+        let (mut sound, _) = open(whole.disk.clone(), &manifest);
+        let answer = machine.apply(&request);
+        assert!(answer.starts_with("Err(Damaged"), "{request:?}: {answer}");
+        let applier = machine.store.applier(&machine.disk).without_answers();
+        let applied = match &request {
+            Request::Put(put) => { applier }.put(put).map(drop),
+            Request::Delete(delete) => { applier }.delete_range(delete).map(drop),
+            Request::Txn(txn) => { applier }.txn(txn).map(|answer| assert!(answer.succeeded)),
+            Request::Compact(_) => unreachable!("it is none of them"),
+        };
+        assert_eq!(applied, Ok(()));
+        sound.apply(&request);
+        assert_eq!(machine.store.digest(), sound.store.digest(), "{request:?}");
+    }
 }

@@ -195,8 +195,11 @@ impl Scrubber {
         let mut left = budget as u64;
         while left > 0 {
             let Some(slot) = self.slot(store) else {
-                (self.done, self.at) = (None, None);
-                self.rounds += 1;
+                // What is passed over because something is being written was not looked at.
+                if !store.log.is_busy() {
+                    (self.done, self.at) = (None, None);
+                    self.rounds += 1;
+                }
                 break;
             };
             let segment = store.log.segment(slot);

@@ -356,6 +356,12 @@ fn what_is_written_of_the_tail_is_looked_at_while_it_grows() {
     whole.apply(&put(number));
     assert_eq!(whole.store.segments().len(), 1, "it is still the tail");
     assert_eq!(scrub(&whole), []);
+    // While it is being written it is not looked at, and that is no round.
+    let mut busy = whole.store.clone();
+    busy.checkpoint();
+    let mut scrubber = Scrubber::default();
+    assert_eq!(scrubber.step(&busy, &whole.disk, 1 << 20), []);
+    assert_eq!(scrubber.rounds(), 0);
     let written = whole.disk.len(&data).expect("it is there");
     let content = whole.content();
     for bit in (0..written * 8).step_by(5) {

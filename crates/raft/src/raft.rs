@@ -94,7 +94,7 @@ impl Raft {
     ///
     /// # Panics
     /// If a limit of the options that must not be 0 is.
-    pub fn new(restored: Restored) -> Result<Raft, InvalidState> {
+    pub fn new(mut restored: Restored) -> Result<Raft, InvalidState> {
         let (commit, membership) = restored.validate()?;
         let Restored { id, snapshot, hard_state, log, changes: _, doubtful, options } = restored;
         // Who was in no term in which somebody could lead has promised nothing to any leader. The

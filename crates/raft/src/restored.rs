@@ -111,8 +111,9 @@ impl Restored {
         }
     }
 
-    /// What is known to be committed, and the membership that the log comes to.
-    pub(crate) fn validate(&self) -> Result<(LogIndex, Membership), InvalidState> {
+    /// What is known to be committed, and the membership that the log comes to: the changes go into
+    /// that.
+    pub(crate) fn validate(&mut self) -> Result<(LogIndex, Membership), InvalidState> {
         let Restored { snapshot, hard_state, log, changes, .. } = self;
         if log.base() != snapshot.index || !log.matches(snapshot.index, snapshot.term) {
             return Err(InvalidState::LogWithoutSnapshot {
@@ -125,13 +126,12 @@ impl Restored {
             return Err(InvalidState::CommitPastEnd { commit, last_index: log.last_index() });
         }
         let mut membership = Membership::new(snapshot.index, snapshot.configuration.clone());
-        for (index, change) in changes {
-            let index = *index;
+        for (index, change) in std::mem::take(changes) {
             if index <= membership.current_index() || index > log.last_index() {
                 return Err(InvalidState::ChangeWithoutEntry { index });
             }
             membership
-                .append(index, change.clone())
+                .append(index, change)
                 .map_err(|error| InvalidState::Change { index, error })?;
         }
         Ok((commit, membership))

@@ -250,11 +250,7 @@ fn a_candidate_of_an_older_term_learns_of_the_newer_one() {
 #[test]
 fn a_term_is_not_spoken_of_before_it_is_durable() {
     let mut group = Group::with_leader(3, Options::default());
-    group.campaign(N2);
-    group.persist(N2);
-    group.deliver_where(to(N3));
-    group.persist(N3);
-    group.deliver_where(to(N2));
+    group.elect(N2, N3);
     group.persist(N2);
     group.take_where(|_| true);
     // 1 hears of term 2 in a heartbeat; its answer waits until that term is on its disk.

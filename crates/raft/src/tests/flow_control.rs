@@ -76,11 +76,7 @@ fn messages_are_cut_by_entries_and_by_bytes_but_never_below_one_entry() {
 #[test]
 fn a_follower_of_whom_nothing_is_known_is_asked_once_at_a_time() {
     let mut group = Group::new(2);
-    group.campaign(N1);
-    group.persist(N1);
-    group.deliver_where(to(N2));
-    group.persist(N2);
-    group.deliver_where(to(N1));
+    group.elect(N1, N2);
     assert_eq!(appends_to(&group, N2), [[0]], "the empty entry, as a probe");
     group.propose(N1, &[1]);
     group.propose(N1, &[2]);
@@ -156,11 +152,7 @@ fn a_new_leader_counts_what_its_predecessor_left_uncommitted() {
     group.persist(N2);
     group.network.clear();
     group.crash(N1, 0);
-    group.campaign(N2);
-    group.persist(N2);
-    group.deliver_where(to(N3));
-    group.persist(N3);
-    group.deliver_where(to(N2));
+    group.elect(N2, N3);
     group.propose(N2, &[20]);
     assert_eq!(group.node(N2).dropped_proposals, [DropReason::TooMuchUncommitted]);
     group.settle();

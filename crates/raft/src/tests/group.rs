@@ -145,6 +145,20 @@ impl Group {
         group
     }
 
+    /// Three founders, of whom member 1 leads. Member 3 has two entries of 12; member 1 has a
+    /// snapshot of entry `snapshot`, and has forgotten its log up to `through`.
+    pub(super) fn with_laggard(joiners: u64, snapshot: u64, through: u64) -> Group {
+        let mut group = Group::founded_with_leader(3, joiners, Options::default());
+        group.isolate(&[N3]);
+        for size in 11..=20 {
+            group.propose(N1, &[size]);
+        }
+        group.settle();
+        group.compact(N1, snapshot, through);
+        group.heal();
+        group
+    }
+
     pub(super) fn ids(&self) -> Vec<NodeId> {
         self.nodes.iter().map(|node| node.id).collect()
     }
@@ -283,6 +297,15 @@ impl Group {
         for message in self.take_where(is_reply).into_iter().filter(|message| !lost(message)) {
             self.deliver(message);
         }
+    }
+
+    /// The same, and it is elected by itself and one other. What it says then is under way.
+    pub(super) fn elect(&mut self, id: NodeId, voter: NodeId) {
+        self.campaign(id);
+        self.persist(id);
+        self.deliver_where(to(voter));
+        self.persist(voter);
+        self.deliver_where(from(voter));
     }
 
     /// This member stands for election, whatever others think of it: as if its leader, `leader`,

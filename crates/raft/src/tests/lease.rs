@@ -97,11 +97,7 @@ fn a_new_leader_has_no_lease_before_it_has_committed_something_of_its_own() {
     group.propose(N1, &[5]);
     group.settle();
     group.crash(N1, 0);
-    group.campaign(N2);
-    group.persist(N2);
-    group.deliver_where(to(N3));
-    group.persist(N3);
-    group.deliver_where(from(N3));
+    group.elect(N2, N3);
     group.heartbeat(N2);
     group.deliver_where(|message| is_heartbeat(message) && message.to == N3);
     group.deliver_where(|message| matches!(message.body, Body::HeartbeatReply { .. }));

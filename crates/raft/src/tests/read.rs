@@ -55,11 +55,7 @@ fn a_read_waits_until_the_leader_has_committed_in_its_term() {
     group.propose(N1, &[1]);
     group.settle();
     group.crash(N1, 0);
-    group.campaign(N2);
-    group.persist(N2);
-    group.deliver_where(to(N3));
-    group.persist(N3);
-    group.deliver_where(from(N3));
+    group.elect(N2, N3);
     assert_eq!(group.view(N2).role, Role::Leader);
     let read = group.read(N2);
     assert!(!group.network.iter().any(is_heartbeat), "it does not know yet what is committed");

@@ -23,15 +23,7 @@ fn report(group: &mut Group, to: NodeId, delivered: bool) {
 
 /// Member 1 leads, and has forgotten its log up to entry 10 of 12. Member 3 has two entries.
 fn with_laggard() -> Group {
-    let mut group = Group::founded_with_leader(3, 1, Options::default());
-    group.isolate(&[N3]);
-    for size in 11..=20 {
-        group.propose(N1, &[size]);
-    }
-    group.settle();
-    group.compact(N1, 11, 10);
-    group.heal();
-    group
+    Group::with_laggard(1, 11, 10)
 }
 
 /// The snapshot under way to member 3, which is not delivered yet.

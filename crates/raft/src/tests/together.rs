@@ -87,15 +87,8 @@ fn a_vote_and_a_later_term_in_the_same_breath_are_one_write() {
 
 #[test]
 fn a_snapshot_that_comes_with_entries_that_it_replaces_leaves_one_write() {
-    let mut group = Group::founded_with_leader(3, 0, Options::default());
-    group.isolate(&[N3]);
-    for size in 11..=20 {
-        group.propose(N1, &[size]);
-    }
-    group.settle();
-    group.compact(N1, 12, 12);
+    let mut group = Group::with_laggard(0, 12, 12);
     let (snapshot, _) = group.snapshots[&LogIndex(12)].clone();
-    group.heal();
     group.gather(N3, 3);
     let entries = &group.log(N1)[2..5];
     let body = Body::Append {
@@ -145,13 +138,7 @@ fn a_write_that_was_not_handed_out_is_not_made_if_its_entries_are_replaced() {
 
 #[test]
 fn what_a_snapshot_replaces_is_not_handed_out_to_be_applied() {
-    let mut group = Group::founded_with_leader(3, 0, Options::default());
-    group.isolate(&[N3]);
-    for size in 11..=20 {
-        group.propose(N1, &[size]);
-    }
-    group.settle();
-    group.compact(N1, 12, 12);
+    let group = Group::with_laggard(0, 12, 12);
     let (snapshot, _) = group.snapshots[&LogIndex(12)].clone();
     let entries = group.log(N1)[2..5].to_vec();
     let from_leader = |body| Event::Message(Message { from: N1, to: N3, term: Term(2), body });

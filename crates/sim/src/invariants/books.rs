@@ -271,6 +271,11 @@ impl Page {
         last_of(self.present())
     }
 
+    /// What it would still say of its last entry after a crash.
+    fn sure_last(&self) -> (Term, LogIndex) {
+        self.last().min(last_of(&self.durable))
+    }
+
     /// The entry at an index in memory; index 0 stands before all and is everywhere.
     pub(crate) fn holds(&self, index: LogIndex, slot: Option<Slot>) -> bool {
         slot_at(self.present(), index) == slot
@@ -356,6 +361,12 @@ impl Books {
         pages.filter_map(|(member, page)| which(page).then_some(member)).collect()
     }
 
+    /// Every log that there is: in memory, on disk, and what was committed.
+    fn logs(&self) -> impl Iterator<Item = &[Slot]> {
+        let members = self.pages.iter().flat_map(|page| [page.present(), &page.durable]);
+        members.chain([&self.committed[..]])
+    }
+
     /// Who would vote for a candidate, as far as logs go.
     pub(crate) fn willing(&self, candidate: &Page) -> Members {
         self.members(|voter| !voter.abstains() && voter.last() <= candidate.last())
@@ -369,31 +380,8 @@ impl Books {
     /// returns is sent the log from its beginning, goes by each of these groups in turn, and could
     /// be elected by the others. Anybody may crash at any time, and know only what is on its disk.
     pub(crate) fn may_replace(&self, member: usize) -> bool {
-        let forgotten = |other: usize, since: LogIndex| {
-            other == member || self.forgotten[other] >= since.max(FOUNDING)
-        };
-        let elects_anew = |slot: &Slot, end: LogIndex| {
-            let InForce { since, group } = self.groups.get(slot.group);
-            let votes = (0..self.pages.len())
-                .filter(|voter| {
-                    let page = &self.pages[*voter];
-                    let last = page.last().min(last_of(&page.durable));
-                    forgotten(*voter, since) || last <= (slot.term, end)
-                })
-                .collect();
-            let mut stand = (0..self.pages.len()).filter(|other| forgotten(*other, since));
-            group.has_quorum(votes) && stand.any(|other| group.electorate().contains(other))
-        };
-        let logs = self.pages.iter().flat_map(|page| [page.present(), &page.durable]);
-        for log in logs.chain([&self.committed[..]]) {
-            // Only the last entry under each group matters: with less, fewer votes are won.
-            let ends = (1..=log.len())
-                .filter(|end| log.get(*end).is_none_or(|next| next.group != log[end - 1].group));
-            for end in ends {
-                if elects_anew(&log[end - 1], LogIndex(end as u64)) {
-                    return false;
-                }
-            }
+        if self.logs().any(|log| self.elects_anew(member, log)) {
+            return false;
         }
         let others = self.pages.iter().enumerate().filter(|(other, _)| *other != member);
         others.map(|(_, page)| page).all(|page| {
@@ -407,12 +395,29 @@ impl Books {
         })
     }
 
+    /// Whether a member that has forgotten everything could be elected while it is sent this log
+    /// anew, by others who have and by those who are far behind. Only the last entry under each
+    /// group matters: with less, fewer votes are won.
+    fn elects_anew(&self, member: usize, log: &[Slot]) -> bool {
+        let is_last =
+            |end: &usize| log.get(*end).is_none_or(|next| next.group != log[end - 1].group);
+        (1..=log.len()).filter(is_last).any(|end| {
+            let last = last_of(&log[..end]);
+            let InForce { since, group } = self.groups.get(log[end - 1].group);
+            let since = since.max(FOUNDING);
+            let forgetful: Members =
+                (0..self.pages.len()).filter(|other| self.forgotten[*other] >= since).collect();
+            let forgetful = forgetful.with(member);
+            let votes = self.members(|voter| voter.sure_last() <= last).or(forgetful);
+            group.has_quorum(votes) && !group.electorate().and(forgetful).is_empty()
+        })
+    }
+
     /// Whether somebody with this log could win an election with the vote of a member that grants
     /// it whatever it held before.
     fn could_be_elected_by(&self, member: usize, log: &[Slot], commit: LogIndex) -> bool {
         let last = last_of(log);
-        let willing = |voter: &Page| voter.last().min(last_of(&voter.durable)) <= last;
-        let votes = self.members(willing).with(member);
+        let votes = self.members(|voter| voter.sure_last() <= last).with(member);
         self.groups_after(log, commit)
             .any(|group| group.electorate().contains(member) && group.has_quorum(votes))
     }
@@ -454,8 +459,7 @@ impl Books {
 
     /// The member's machine is gone, and another one with an empty disk takes its place.
     pub(crate) fn replace(&mut self, member: usize) {
-        let logs = self.pages.iter().flat_map(|page| [page.present(), &page.durable]);
-        let longest = logs.chain([&self.committed[..]]).map(<[Slot]>::len).max();
+        let longest = self.logs().map(<[Slot]>::len).max();
         self.forgotten[member] = LogIndex(longest.unwrap_or(0) as u64);
         let node = self.pages[member].node;
         self.pages[member] = Page::blank(node);

@@ -15,14 +15,19 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use quorate_wal::disk::{Disk, DiskError, DiskPath};
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
-/// How many files are kept open between operations.
+/// How many files are kept open between operations, to be written; and how many to be read.
 const OPEN_FILES: usize = 64;
+const READ_FILES: usize = 256;
+
+/// Up to here a read does not ask first how much there is.
+const SMALL_READ: usize = 64 << 10;
 
 /// Why a folder cannot serve as a disk.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,10 @@ pub struct FsDisk {
     lock: File,
     /// Files that were written to, so that writing and syncing do not look names up.
     open: BTreeMap<DiskPath, File>,
+    /// Files that were read. Those who read by what this one writes share them, so that a name
+    /// which is given to another file is not read as the old one. Whoever changes what a name
+    /// means, or keeps a file under its name, holds the lock meanwhile; reading itself does not.
+    read: Arc<Mutex<BTreeMap<DiskPath, Arc<File>>>>,
 }
 
 impl FsDisk {
@@ -75,10 +84,10 @@ impl FsDisk {
     /// # Errors
     /// [`OpenError::Io`] if the operating system refuses another handle.
     pub fn reader(&self) -> Result<ReadOnlyDisk, OpenError> {
-        let root = self.root.clone();
+        let (root, read) = (self.root.clone(), Arc::clone(&self.read));
         // A copy of the handle shares its lock.
         match self.lock.try_clone() {
-            Ok(lock) => Ok(ReadOnlyDisk(FsDisk { root, lock, open: BTreeMap::new() })),
+            Ok(lock) => Ok(ReadOnlyDisk(FsDisk { root, lock, open: BTreeMap::new(), read })),
             Err(source) => Err(OpenError::Io { root, source }),
         }
     }
@@ -93,7 +102,10 @@ impl FsDisk {
             Err(source) => return Err(OpenError::Io { root, source }),
         };
         match rustix::fs::flock(&handle, lock) {
-            Ok(()) => Ok(FsDisk { root, lock: handle, open: BTreeMap::new() }),
+            Ok(()) => {
+                let read = Arc::default();
+                Ok(FsDisk { root, lock: handle, open: BTreeMap::new(), read })
+            }
             Err(Errno::WOULDBLOCK) => Err(OpenError::Locked { root }),
             Err(errno) => Err(OpenError::Io { root, source: errno.into() }),
         }
@@ -104,7 +116,6 @@ impl FsDisk {
         self.root.join(path.as_str())
     }
 
-    /// Runs `read` on a file that need not be kept open.
     fn reading<T>(
         &self,
         path: &DiskPath,
@@ -113,9 +124,28 @@ impl FsDisk {
     ) -> Result<T, DiskError> {
         match self.open.get(path) {
             Some(file) => read(file),
-            None => File::open(self.real(path)).and_then(|file| read(&file)),
+            None => self.to_read(path).and_then(|file| read(&file)),
         }
         .map_err(|error| told(path, operation, &error))
+    }
+
+    /// The file of that name, which is opened if need be and then kept.
+    fn to_read(&self, path: &DiskPath) -> io::Result<Arc<File>> {
+        let mut read = self.names();
+        if let Some(file) = read.get(path) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(File::open(self.real(path))?);
+        if read.len() >= READ_FILES {
+            read.pop_first();
+        }
+        read.insert(path.clone(), Arc::clone(&file));
+        Ok(file)
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeMap<DiskPath, Arc<File>>> {
+        // Whoever panicked had not changed the map by half.
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writing<T>(
@@ -232,8 +262,11 @@ impl Disk for FsDisk {
 
     fn read(&self, file: &DiskPath, offset: u64, len: usize) -> Result<Bytes, DiskError> {
         self.reading(file, "read the file", |real| {
-            let left = real.metadata()?.len().saturating_sub(offset);
-            let len = len.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let mut len = len;
+            if len > SMALL_READ {
+                let left = real.metadata()?.len().saturating_sub(offset);
+                len = len.min(usize::try_from(left).unwrap_or(usize::MAX));
+            }
             let mut bytes = vec![0; len];
             let mut filled = 0;
             while filled < len {
@@ -306,8 +339,12 @@ impl Disk for FsDisk {
                 reason: "a rename must stay in its directory",
             });
         }
+        let mut read = self.names();
         std::fs::rename(self.real(from), self.real(to))
             .map_err(|error| told(from, "rename the file", &error))?;
+        read.remove(from);
+        read.remove(to);
+        drop(read);
         self.open.remove(to);
         if let Some(file) = self.open.remove(from) {
             self.keep(to, file);
@@ -317,7 +354,11 @@ impl Disk for FsDisk {
 
     fn remove(&mut self, file: &DiskPath) -> Result<(), DiskError> {
         self.open.remove(file);
-        std::fs::remove_file(self.real(file)).map_err(|error| told(file, "remove the file", &error))
+        let mut read = self.names();
+        std::fs::remove_file(self.real(file))
+            .map_err(|error| told(file, "remove the file", &error))?;
+        read.remove(file);
+        Ok(())
     }
 }
 

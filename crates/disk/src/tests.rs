@@ -75,6 +75,28 @@ fn a_root_that_is_written_to_is_not_read_and_one_that_is_read_not_written_to() {
 }
 
 #[test]
+fn a_reader_keeps_files_open_and_goes_by_their_names_all_the_same() {
+    let folder = folder();
+    let mut disk = disk(&folder);
+    let reader = disk.reader().expect("another handle");
+    let read = |name: &str| reader.as_disk().read(&path(name), 0, 9);
+    for (name, data) in [("a", b"one"), ("b", b"two")] {
+        disk.create(&path(name)).expect("a new name");
+        disk.write(&path(name), 0, data).expect("room");
+        assert_eq!(read(name).expect("it is there"), &data[..]);
+    }
+    disk.write(&path("a"), 0, b"six").expect("room");
+    assert_eq!(read("a").expect("it is there"), &b"six"[..], "what is written later is read");
+    disk.rename(&path("a"), &path("b")).expect("both are there");
+    assert_eq!(read("b").expect("it is there"), &b"six"[..]);
+    assert_eq!(read("a"), Err(DiskError::NotFound { path: path("a") }));
+    disk.remove(&path("b")).expect("it is there");
+    assert_eq!(read("b"), Err(DiskError::NotFound { path: path("b") }));
+    disk.create(&path("b")).expect("the name is free");
+    assert_eq!(read("b").expect("it is there"), &b""[..]);
+}
+
+#[test]
 fn a_process_that_is_killed_leaves_no_lock_behind() {
     // The lock is the open file's, not a file: whoever dies lets go of it.
     let folder = folder();

@@ -8,12 +8,13 @@
 )]
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cpu_time::ThreadTime;
 use criterion::{Criterion, criterion_group, criterion_main};
-use quorate_disk::FsDisk;
+use quorate_disk::{FsDisk, ReadOnlyDisk};
 use quorate_mvcc::{CompactRequest, Manifest, PutRequest, RangeRequest, Store, StoreOptions};
 use quorate_wal::disk::{DiskOp, DiskPath};
 use tempfile::TempDir;
@@ -99,6 +100,12 @@ fn report(keys: u64) {
     machine.store = store;
     println!("memory/{keys} after the restart: {} MiB resident", resident_mib());
 
+    let reader = machine.disk.reader().expect("another handle");
+    ranges(keys, "first", &machine.store, &reader, 1..201);
+    let small = 1..1 + (200 / (keys / 100_000));
+    ranges(keys, "again", &machine.store, &reader, small.clone());
+    ranges(keys, "again", &machine.store, &reader, small);
+
     for number in (0..keys).filter(|number| number % 3 > 0) {
         machine.put(number);
     }
@@ -127,6 +134,28 @@ fn report(keys: u64) {
     println!("compaction/{keys}: {} MiB of data are left", live >> 20);
 }
 
+/// Ranges of 500 keys and the exact count of all that follow, each at its own place.
+fn ranges(keys: u64, name: &str, store: &Store, disk: &ReadOnlyDisk, places: Range<u64>) {
+    let range_end = Bytes::from_static(b"\0");
+    let page = RangeRequest { range_end, limit: 500, ..RangeRequest::default() };
+    let mut times = Vec::new();
+    let many = places.end - places.start;
+    for place in places {
+        let request = RangeRequest { key: key(place * (keys - 500) / 201), ..page.clone() };
+        let begun = (Instant::now(), ThreadTime::now());
+        let answer = black_box(store.reader(disk.as_disk()).range(&request)).expect("it is valid");
+        times.push((begun.0.elapsed(), begun.1.elapsed()));
+        assert_eq!(answer.kvs.len(), 500);
+    }
+    let median = |pick: fn(&(Duration, Duration)) -> Duration| {
+        let mut times: Vec<Duration> = times.iter().map(pick).collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let (clock, processor) = (median(|times| times.0), median(|times| times.1));
+    println!("{many} ranges/{keys}, {name}: {clock:?}, {processor:?} of the processor (medians)");
+}
+
 fn operations(criterion: &mut Criterion) {
     // The smaller one first, or memory that was given back would count for it.
     for keys in [100_000, 1_000_000] {
@@ -141,18 +170,26 @@ fn operations(criterion: &mut Criterion) {
                 machine.put(at);
             });
         });
-        let mut get = |name: &str, spread: u64| {
+        // As the server has it: what was written is read by another handle.
+        let disk = machine.disk.reader().expect("another handle");
+        let mut read = |name: &str, spread: u64, request: &RangeRequest| {
             let mut at = 0;
             criterion.bench_function(&format!("disk/{name}/{keys}"), |bencher| {
                 bencher.iter(|| {
                     at = (at + STRIDE) % spread;
-                    let request = RangeRequest { key: key(at), ..RangeRequest::default() };
-                    black_box(machine.store.reader(&machine.disk).range(&request)).expect("valid")
+                    let request = RangeRequest { key: key(at), ..request.clone() };
+                    black_box(machine.store.reader(disk.as_disk()).range(&request)).expect("valid")
                 });
             });
         };
-        get("get", keys);
-        get("get_cached", 1000);
+        let one = RangeRequest::default();
+        read("get", keys, &one);
+        read("get, cached", 1000, &one);
+        // To the end of all keys, each of which is counted.
+        let range_end = Bytes::from_static(b"\0");
+        let page = RangeRequest { range_end, limit: 500, ..RangeRequest::default() };
+        read("range of 500 and count", keys - 500, &page);
+        read("range of 500 and count, cached", 1000, &page);
     }
 }
 

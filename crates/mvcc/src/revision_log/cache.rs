@@ -51,9 +51,16 @@ impl Cache {
         Some(record)
     }
 
+    /// Keeps a record, and with it what its key and value are parts of.
+    pub(crate) fn insert(&mut self, place: Place, record: Record) {
+        if self.takes(place, &record) {
+            self.enter_anew(place, record);
+        }
+    }
+
     /// Keeps a copy of a record, which so keeps nothing else in memory.
-    pub(crate) fn insert(&mut self, place: Place, record: &Record) {
-        if cost(record) > self.limit_bytes / 2 || self.young.contains_key(&place) {
+    pub(crate) fn insert_copy(&mut self, place: Place, record: &Record) {
+        if !self.takes(place, record) {
             return;
         }
         let (key_len, kv) = (record.kv.key.len(), &record.kv);
@@ -63,10 +70,18 @@ impl Cache {
         let mut copy = record.clone();
         copy.kv.value = Bytes::from(bytes);
         copy.kv.key = copy.kv.value.split_to(key_len);
+        self.enter_anew(place, copy);
+    }
+
+    fn takes(&self, place: Place, record: &Record) -> bool {
+        cost(record) <= self.limit_bytes / 2 && !self.young.contains_key(&place)
+    }
+
+    fn enter_anew(&mut self, place: Place, record: Record) {
         if let Some(old) = self.old.remove(&place) {
             self.old_bytes -= cost(&old);
         }
-        self.enter(place, copy);
+        self.enter(place, record);
     }
 
     /// What the cache holds, in bytes, never above its limit.
@@ -110,9 +125,9 @@ mod tests {
     fn it_never_exceeds_its_limit_and_keeps_what_is_used() {
         let mut cache = Cache::new(20_000);
         let favourite = (SegmentId(1), 0);
-        cache.insert(favourite, &record(0, 100));
+        cache.insert(favourite, record(0, 100));
         for number in 1..1000 {
-            cache.insert((SegmentId(1), number), &record(number, (number as usize * 7) % 900));
+            cache.insert((SegmentId(1), number), record(number, (number as usize * 7) % 900));
             assert!(cache.bytes() <= 20_000);
             assert_eq!(cache.get(favourite), Some(record(0, 100)), "used each time");
         }
@@ -123,7 +138,7 @@ mod tests {
     #[test]
     fn what_is_larger_than_half_of_it_is_not_kept() {
         let mut cache = Cache::new(2000);
-        cache.insert((SegmentId(1), 0), &record(1, 1000));
+        cache.insert((SegmentId(1), 0), record(1, 1000));
         assert_eq!((cache.get((SegmentId(1), 0)), cache.bytes()), (None, 0));
     }
 }

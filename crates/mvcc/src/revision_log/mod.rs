@@ -192,7 +192,8 @@ impl RevisionLog {
         let record = Record::decode_body(&body);
         let record =
             record.ok_or_else(|| self.damage(segment, offset, Defect::Undecodable, disk))?;
-        self.cache.borrow_mut().insert((id, offset), &record);
+        // It has the bytes that were read to itself.
+        self.cache.borrow_mut().insert((id, offset), record.clone());
         Ok(record)
     }
 
@@ -411,8 +412,8 @@ pub(crate) fn read_frame(
     bound: usize,
     disk: &dyn Disk,
 ) -> Result<(FrameHeader, Bytes), Defect> {
-    let file = segment.info.id.data_file(dir);
-    let read = |len| disk.read(&file, u64::from(offset), len).map_err(Defect::from);
+    let file = segment.data_file(dir);
+    let read = |len| disk.read(file, u64::from(offset), len).map_err(Defect::from);
     let mut bytes = read(bound.max(HEADER_BYTES))?;
     if bytes.len() < HEADER_BYTES {
         return Err(Defect::Missing);

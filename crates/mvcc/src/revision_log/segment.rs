@@ -3,6 +3,7 @@
 //! Owns their names and what is known of each. A segment is appended to until it is large enough,
 //! and never changed from then on but to repair it. It holds the changes of whole transactions.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use quorate_wal::disk::DiskPath;
@@ -172,18 +173,33 @@ pub(crate) struct Segment {
     pub(crate) must_rewrite: bool,
     /// Its files were created, or are about to be.
     pub(crate) has_files: bool,
+    /// The name of its data's file: each read needs it.
+    data_file: OnceCell<DiskPath>,
 }
 
 impl Segment {
     pub(crate) fn empty(id: SegmentId) -> Segment {
         let info = SegmentInfo::empty(id);
-        Segment { info, end: 0, written: 0, dead_bytes: 0, must_rewrite: false, has_files: false }
+        Segment {
+            info,
+            end: 0,
+            written: 0,
+            dead_bytes: 0,
+            must_rewrite: false,
+            has_files: false,
+            data_file: OnceCell::new(),
+        }
     }
 
     /// A segment as a manifest names it, all of it on the disk.
     pub(crate) fn restored(info: SegmentInfo) -> Segment {
         let end = u32::try_from(info.data.len).expect("a manifest's lengths were checked");
-        Segment { info, end, written: end, dead_bytes: 0, must_rewrite: false, has_files: true }
+        Segment { end, written: end, has_files: true, info, ..Segment::empty(info.id) }
+    }
+
+    /// The file of its data, in the directory of its store.
+    pub(crate) fn data_file(&self, dir: &DiskPath) -> &DiskPath {
+        self.data_file.get_or_init(|| self.info.id.data_file(dir))
     }
 
     /// Whether it is worth to copy what lives and give back the rest.

@@ -106,7 +106,7 @@ impl RevisionLog {
             let end = offset + record.frame_len();
             let of = self.slots[slot.0 as usize].as_mut().expect("it holds what is written");
             of.written = end;
-            self.cache.get_mut().insert((segment, offset), &record);
+            self.cache.get_mut().insert_copy((segment, offset), &record);
         }
         if self.recent.capacity() > 4 * self.recent.len() + 1024 {
             self.recent.shrink_to(2 * self.recent.len());

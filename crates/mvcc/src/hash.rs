@@ -92,13 +92,6 @@ impl Fingerprint {
         Fingerprint(value)
     }
 
-    /// The hash of bytes that are no changes.
-    pub(crate) fn of(bytes: &[u8]) -> u64 {
-        let mut hash = Fingerprint::new();
-        hash.bytes(bytes);
-        hash.value()
-    }
-
     /// Absorbs a change of a key.
     pub(crate) fn record(&mut self, record: &Record) {
         let kind = if record.is_tombstone { Kind::Tombstone } else { Kind::Put };

@@ -36,7 +36,6 @@ mod response;
 mod retain;
 mod revision;
 mod revision_log;
-mod snapshot;
 mod store;
 mod txn;
 mod validate;
@@ -61,7 +60,6 @@ pub use response::{
 pub use revision::{LeaseId, Revision};
 pub use revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
 pub use revision_log::segment::{Extent, SegmentId, SegmentInfo, SegmentUse};
-pub use snapshot::SnapshotError;
 pub use store::{Applier, Reader, Store};
 pub use validate::{
     DEFAULT_MAX_TXN_OPERATIONS, validate_delete_range, validate_put, validate_range, validate_txn,

@@ -1,6 +1,6 @@
-//! Random operations on the store and on a model that keeps every keyspace whole: they must
-//! answer alike, refusals included, and a second store that applies the same, and now and then
-//! starts again from its snapshot, must stay the same.
+//! Random operations on a store in memory and on a model that keeps every keyspace whole: they must
+//! answer alike, refusals included, and a second store, which applies the same to a disk, and now
+//! and then starts again from there, must stay the same.
 
 mod model;
 
@@ -10,10 +10,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use quorate_mvcc::{
-    CompactRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Error, KvHash,
-    LeaseId, PutRequest, RangeRequest, RequestOp, Revision, SortOrder, SortTarget, Store,
-    TxnRequest,
+    CompactRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, Error, Failure,
+    KvHash, LeaseId, Manifest, PutRequest, RangeRequest, RequestOp, Revision, SortOrder,
+    SortTarget, Store, StoreOptions, TxnRequest,
 };
+use quorate_wal::disk::{DiskOp, DiskPath, MemDisk};
 
 const CASES: u32 = 160;
 const OPERATIONS: std::ops::Range<usize> = 160..200;
@@ -211,16 +212,63 @@ fn refusal(error: Error) -> usize {
     }
 }
 
+/// A store on a disk.
+struct Replica {
+    disk: MemDisk,
+    store: Store,
+}
+
+impl Replica {
+    fn new() -> Replica {
+        let mut disk = MemDisk::new();
+        let store = Replica::open(&mut disk, None);
+        Replica { disk, store }
+    }
+
+    fn open(disk: &mut MemDisk, manifest: Option<&Manifest>) -> Store {
+        // Small, so that a short life has many segments.
+        let options = StoreOptions { segment_bytes: 600, flush_bytes: 150, cache_bytes: 4000 };
+        let dir = DiskPath::root().join("store");
+        Store::open(disk, &dir, manifest, options).expect("nothing is damaged").0
+    }
+
+    /// A step of what it does in the background, and all that it has for the disk.
+    fn write(&mut self) {
+        assert_eq!(self.store.work(&self.disk, 1000).damage, None);
+        let operations = self.store.take_ops();
+        DiskOp::execute_all(&operations, &mut self.disk).expect("a healthy disk");
+        if !operations.is_empty() {
+            self.store.ops_done();
+        }
+    }
+
+    fn restart(&mut self) {
+        let manifest = self.store.checkpoint();
+        self.write();
+        self.store.retain(&[&manifest]);
+        self.write();
+        self.store = Replica::open(&mut self.disk, Some(&manifest));
+    }
+}
+
+/// What a store on a disk without damage answers.
+fn intact<T>(answer: Result<T, Failure>) -> Result<T, Error> {
+    answer.map_err(|failure| match failure {
+        Failure::Refused(error) => error,
+        Failure::Damaged(damage) => panic!("nothing is damaged: {damage:?}"),
+    })
+}
+
 struct Run {
     store: Store,
-    replica: Store,
+    replica: Replica,
     model: Model,
     seen: Seen,
 }
 
 impl Run {
     fn new() -> Run {
-        let (store, replica, model) = (Store::new(), Store::new(), Model::new());
+        let (store, replica, model) = (Store::new(), Replica::new(), Model::new());
         Run { store, replica, model, seen: Seen::default() }
     }
 
@@ -238,20 +286,23 @@ impl Run {
             Operation::Put(request) => {
                 let answer = self.store.put(&request);
                 assert_eq!(answer, self.model.put(&request), "{request:?}");
-                assert_eq!(answer, self.replica.put(&request));
+                let replica = self.replica.store.applier(&self.replica.disk).put(&request);
+                assert_eq!(answer, intact(replica));
                 answer.err()
             }
             Operation::DeleteRange(request) => {
                 let answer = self.store.delete_range(&request);
                 assert_eq!(answer, self.model.delete_range(&request), "{request:?}");
-                assert_eq!(answer, self.replica.delete_range(&request));
+                let replica = self.replica.store.applier(&self.replica.disk).delete_range(&request);
+                assert_eq!(answer, intact(replica));
                 answer.err()
             }
             Operation::Txn(mut request) => {
                 place_txn(&mut request, current);
                 let answer = self.store.txn(&request);
                 assert_eq!(answer, self.model.txn(&request), "{request:#?}");
-                assert_eq!(answer, self.replica.txn(&request));
+                let replica = self.replica.store.applier(&self.replica.disk).txn(&request);
+                assert_eq!(answer, intact(replica));
                 let is_nested = |op: &RequestOp| matches!(op, RequestOp::Txn(_));
                 let branches = [&request.success, &request.failure];
                 let nests = branches.iter().any(|branch| branch.iter().any(is_nested));
@@ -262,19 +313,18 @@ impl Run {
                 let revision = Revision(place(part, current));
                 let answer = self.store.compact(&CompactRequest { revision });
                 assert_eq!(answer, self.model.compact(&CompactRequest { revision }));
-                assert_eq!(answer, self.replica.compact(&CompactRequest { revision }));
+                assert_eq!(answer, self.replica.store.compact(&CompactRequest { revision }));
                 self.seen.compactions += usize::from(answer.is_ok());
                 answer.err()
             }
             Operation::Hash(part) => self.hash(place(part, current)).err(),
             Operation::Restart => {
-                let snapshot = self.replica.snapshot();
-                assert_eq!(snapshot, self.store.snapshot(), "equal stores have equal bytes");
-                self.replica = Store::from_snapshot(snapshot).expect("its own bytes");
+                self.replica.restart();
                 self.seen.restarts += 1;
                 None
             }
         };
+        self.replica.write();
         let after = (self.store.digest(), self.store.revision(), self.store.compact_revision());
         if let Some(error) = refused {
             assert_eq!(before, after, "a refused request has no effect");
@@ -282,7 +332,7 @@ impl Run {
         }
         assert_eq!(self.store.revision().0, self.model.revision());
         assert_eq!(self.store.compact_revision().0, self.model.compacted);
-        assert_eq!(self.store.digest(), self.replica.digest());
+        assert_eq!(self.store.digest(), self.replica.store.digest());
         let is_silent = (before.1, before.2) == (after.1, after.2);
         assert_eq!(is_silent, before.0 == after.0, "the digest follows the changes");
         self.seen.changes += usize::from(before.1 != after.1);
@@ -290,7 +340,8 @@ impl Run {
 
     fn hash(&self, at: i64) -> Result<KvHash, Error> {
         let hash = self.store.hash_kv(Revision::from_wire(at));
-        assert_eq!(hash, self.replica.hash_kv(Revision::from_wire(at)));
+        let reader = self.replica.store.reader(&self.replica.disk);
+        assert_eq!(hash, intact(reader.hash_kv(Revision::from_wire(at))));
         if at > 0 && at < self.model.compacted {
             assert_eq!(hash, Err(Error::Compacted));
         } else if at > self.model.revision() {
@@ -314,7 +365,8 @@ impl Run {
             };
             let answer = self.store.range(&everything);
             assert_eq!(answer, self.model.range(&everything), "at {at}");
-            assert_eq!(answer, self.replica.range(&everything), "the replica at {at}");
+            let replica = self.replica.store.reader(&self.replica.disk).range(&everything);
+            assert_eq!(answer, intact(replica), "the replica at {at}");
             let _ = self.hash(at);
         }
     }

@@ -25,6 +25,7 @@ mod snapshots;
 mod store_messages;
 mod transfers;
 mod upkeep;
+pub mod wire;
 
 pub use config::{Config, Time};
 pub use forwards::Ticket;

@@ -1,6 +1,6 @@
 //! The KV service: reads, writes, transactions, compactions.
 
-use quorate_member::{Request as MemberRequest, Response as MemberResponse, ResponseBody};
+use quorate_member::{Request as MemberRequest, Response as MemberResponse, ResponseBody, wire};
 use quorate_mvcc::{CompactRequest, Revision};
 use quorate_proto::etcdserverpb as pb;
 use tonic::{Request, Response, Status};
@@ -37,7 +37,7 @@ impl Kv for KvService {
         &self,
         request: Request<pb::RangeRequest>,
     ) -> Result<Response<pb::RangeResponse>, Status> {
-        let range = translate::to_range(request.into_inner()).map_err(status::from_malformed)?;
+        let range = wire::to_range(request.into_inner()).map_err(status::from_malformed)?;
         let answer = self.ask(MemberRequest::Range(range)).await?;
         let header = self.identity.header(&answer);
         match answer.body {
@@ -50,7 +50,7 @@ impl Kv for KvService {
         &self,
         request: Request<pb::PutRequest>,
     ) -> Result<Response<pb::PutResponse>, Status> {
-        let put = translate::to_put(request.into_inner());
+        let put = wire::to_put(request.into_inner());
         let answer = self.ask(MemberRequest::Put(put)).await?;
         let header = self.identity.header(&answer);
         match answer.body {
@@ -63,7 +63,7 @@ impl Kv for KvService {
         &self,
         request: Request<pb::DeleteRangeRequest>,
     ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
-        let delete = translate::to_delete_range(request.into_inner());
+        let delete = wire::to_delete_range(request.into_inner());
         let answer = self.ask(MemberRequest::DeleteRange(delete)).await?;
         let header = self.identity.header(&answer);
         match answer.body {
@@ -78,7 +78,7 @@ impl Kv for KvService {
         &self,
         request: Request<pb::TxnRequest>,
     ) -> Result<Response<pb::TxnResponse>, Status> {
-        let txn = translate::to_txn(request.into_inner()).map_err(status::from_malformed)?;
+        let txn = wire::to_txn(request.into_inner()).map_err(status::from_malformed)?;
         let answer = self.ask(MemberRequest::Txn(txn)).await?;
         let header = self.identity.header(&answer);
         match answer.body {

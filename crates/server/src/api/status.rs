@@ -1,10 +1,10 @@
 //! Refusals as gRPC statuses: etcd's codes, and its texts, on which clients match.
 
 use quorate_member::Error;
+use quorate_member::wire::Malformed;
 use quorate_mvcc::Error as StoreError;
 use tonic::{Code, Status};
 
-use super::translate::Malformed;
 use crate::handle::Refusal;
 
 /// What a client hears instead of an answer.

@@ -271,7 +271,7 @@ impl Member {
             Input::Peer(PeerMessage::Propose { from, term, ticket, payload, .. }) => {
                 // Who does not lead in that term drops it, and its client hears of a time-out.
                 let leads = self.raft.role() == Role::Leader && self.raft.term() == term;
-                if leads && self.forwards.accept(term, from, ticket) {
+                if leads && self.is_write(&payload) && self.forwards.accept(term, from, ticket) {
                     // What is not taken: the client hears of a time-out as well.
                     let _ = self.propose(payload);
                 }
@@ -279,14 +279,12 @@ impl Member {
             Input::Request { token, request } => self.handle_request(token, request),
             Input::Timer(Timer::Election) => self.step(Event::Timer(TimerKind::Election), &[]),
             Input::Timer(Timer::Jitter) => self.step(Event::Timer(TimerKind::Jitter), &[]),
-            Input::Timer(Timer::Heartbeat) => {
-                self.step(Event::Timer(TimerKind::Heartbeat), &[]);
-                self.give_up_snapshots();
-            }
+            Input::Timer(Timer::Heartbeat) => self.step(Event::Timer(TimerKind::Heartbeat), &[]),
             Input::Timer(Timer::Housekeeping) => self.keep_house(),
             Input::Timer(Timer::Upkeep) => {
                 self.outputs.push_back(Output::SetTimer(Timer::Upkeep));
                 self.keep_store(disk);
+                self.give_up_snapshots();
                 self.retry_receiving(disk);
                 self.hand_over_snapshot();
             }
@@ -444,6 +442,13 @@ impl Member {
         }
         self.transfers.wait(token, to, deadline);
         Ok(())
+    }
+
+    /// Whether another member's payload is a request as this one would propose it. Once it is in the
+    /// log, every member has to apply it.
+    fn is_write(&self, payload: &Bytes) -> bool {
+        payload.len() <= self.config.max_request_bytes
+            && codec::decode(payload).is_ok_and(|(_, _, request)| self.validate(&request).is_ok())
     }
 
     fn validate(&self, request: &Request) -> Result<(), Error> {

@@ -72,7 +72,9 @@
 //!    after a while: until then its follower is sent nothing else.
 //! 6. A timer that is set again does not fire for the earlier time any more, not even if it has
 //!    fired and its event has not been handled yet: leases rest on that.
-//! 7. Give a member that lost its disk a new id ([`NodeId`]).
+//! 7. Give a member that lost its disk a new id ([`NodeId`]). Under its old one it is brought back
+//!    as well, but until its leader has spoken to it, it may vote against votes that it has
+//!    forgotten.
 //!    One whose disk has lost some of its log, but not its hard state, comes up with what it still
 //!    has and says so ([`Restored::doubtful`]): it gets the rest again and abstains until then.
 //!

@@ -121,7 +121,12 @@ impl Raft {
     pub(crate) fn handle_commit(&mut self, leader: NodeId, commit: LogIndex) {
         self.follow(leader);
         // The leader never names more than what it knows us to hold; but what it knows may be lost,
-        // and replaced by what was there before.
+        // and replaced by what was there before. Here may even be less than nobody knew of: this
+        // disk was emptied, against the contract. What can still be done is to get it all again,
+        // and to elect nobody until then.
+        if commit > self.log.last_index() {
+            self.doubtful = (self.doubtful.0.max(commit), self.doubtful.1.max(self.term));
+        }
         if !self.abstains() {
             self.commit_to(commit);
         } else if commit > self.commit {

@@ -114,3 +114,20 @@ fn an_entry_of_a_later_term_ends_the_doubt() {
     let view = group.view(N1);
     assert!(view.commit < LogIndex(6) && !view.abstains, "its leader was elected without it");
 }
+
+#[test]
+fn who_was_emptied_unawares_hears_of_it_from_its_leader_and_gets_everything_again() {
+    let mut group = damaged(2);
+    group.crash(N3, 0);
+    group.empty(N3);
+    group.restart(N3);
+    assert!(!group.view(N3).abstains, "it does not know yet");
+    group.heartbeat(N1);
+    group.deliver_where(|message| message.to == N3);
+    assert!(group.view(N3).abstains);
+    group.settle();
+    group.heartbeat(N1);
+    group.settle();
+    assert_eq!(group.log(N3), group.log(N1));
+    assert_eq!((group.view(N3).commit, group.view(N3).abstains), (LogIndex(4), false));
+}

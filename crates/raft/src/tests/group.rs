@@ -486,6 +486,15 @@ impl Group {
         self.node_mut(id).disk.lose(entries);
     }
 
+    /// While it is down, its disk loses everything, and says nothing of it.
+    pub(super) fn empty(&mut self, id: NodeId) {
+        assert!(!self.is_up(id), "{id} is up");
+        self.touched.push(id);
+        let mut disk = Disk::default();
+        disk.snapshot.configuration = self.initial.clone();
+        self.node_mut(id).disk = disk;
+    }
+
     /// Whether it abstains, as it is or as it would come up.
     pub(super) fn abstains(&self, id: NodeId) -> bool {
         if self.is_up(id) { self.view(id).abstains } else { self.would_abstain(id) }

@@ -53,6 +53,12 @@ pub struct Progress {
 pub(crate) struct Maintenance {
     /// Where the sweep goes on, and the compaction at which it began.
     sweep: Option<(Cursor, Revision)>,
+    /// The compaction that the last sweep has carried out in the index.
+    swept: Revision,
+    /// Before the next sweep, what the last one has made worth merging is merged: compactions may
+    /// come faster than sweeps. Never in the midst of one, or two segments that are not the same
+    /// could say that they were cleaned alike.
+    merges_first: bool,
     merge: Option<Merge>,
     /// Something may be worth merging.
     looks: bool,
@@ -110,10 +116,19 @@ impl Store {
     /// most, or looks at some thousand keys. What it writes goes out with
     /// [`take_ops`](Store::take_ops). A store in memory has nothing left to do, ever.
     pub fn work(&mut self, disk: &dyn Disk, budget: usize) -> Progress {
-        if let Some((cursor, began)) = self.maintenance.sweep.take() {
+        if !self.maintenance.merges_first
+            && let Some((cursor, began)) = self.maintenance.sweep.take()
+        {
             self.sweep(&cursor, began);
             return Progress::default();
         }
+        let progress = self.merge(disk, budget);
+        self.maintenance.merges_first &= !progress.is_idle;
+        Progress { is_idle: progress.is_idle && self.maintenance.sweep.is_none(), ..progress }
+    }
+
+    /// A step of a merge, if one is under way or worth it.
+    fn merge(&mut self, disk: &dyn Disk, budget: usize) -> Progress {
         if self.maintenance.is_blocked {
             return Progress { is_idle: true, ..Progress::default() };
         }
@@ -172,13 +187,13 @@ impl Store {
             dead.push(location);
         });
         dead.into_iter().for_each(|location| self.log.note_dead(location));
+        if rest.is_none() {
+            self.maintenance.swept = began;
+            (self.maintenance.looks, self.maintenance.merges_first) = (true, true);
+        }
         self.maintenance.sweep = match rest {
             Some(cursor) => Some((cursor, began)),
-            None if began < self.compacted => Some((Cursor::default(), self.compacted)),
-            None => {
-                self.maintenance.looks = true;
-                None
-            }
+            None => (began < self.compacted).then(|| (Cursor::default(), self.compacted)),
         };
     }
 
@@ -198,7 +213,8 @@ impl Store {
             batch: 0,
         });
         let keys = KeysWriter::default();
-        let cleaned = self.compacted;
+        let is_swept = self.maintenance.sweep.is_none();
+        let cleaned = if is_swept { self.compacted } else { self.maintenance.swept };
         self.maintenance.merge = Some(Merge { sources, cleaned, target: None, keys, phase });
         true
     }

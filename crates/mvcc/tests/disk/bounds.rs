@@ -167,3 +167,27 @@ fn no_step_of_a_compaction_reads_or_writes_more_than_its_budget_allows() {
     assert_eq!(on_disk, manifest.total_bytes(), "the space is free again");
     assert!(on_disk < before);
 }
+
+#[test]
+fn segments_are_merged_also_where_compactions_come_faster_than_sweeps() {
+    let keys = 20_000;
+    let (mut store, mut disk) = filled(keys, 1);
+    let bytes = |store: &Store| store.segments().iter().map(|one| one.data_bytes).sum::<u64>();
+    let live = bytes(&store);
+    let mut most = 0;
+    for round in 0..keys * 8 {
+        apply(&mut store, &disk, &put(round % keys));
+        write(&mut store, &mut disk);
+        // A sweep takes more steps than there are between two compactions.
+        if round % 2000 == 0 {
+            let current = store.revision().0;
+            apply(&mut store, &disk, &Request::Compact(current));
+        }
+        if round % 500 == 0 {
+            assert!(!store.work(&disk, 256 << 10).is_idle);
+            write(&mut store, &mut disk);
+        }
+        most = most.max(bytes(&store));
+    }
+    assert!(most < live * 4, "{live} bytes became {most}");
+}

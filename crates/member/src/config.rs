@@ -61,6 +61,9 @@ pub struct Config {
     /// So many entries behind a snapshot stay, so that a follower that is a little late need not
     /// be sent all of the state.
     pub snapshot_keep: u64,
+    /// The log's payloads are in memory: once they take so many bytes, a snapshot is taken however
+    /// few entries that are, and behind it entries of half as many bytes stay at most.
+    pub snapshot_bytes: u64,
     /// A snapshot of which nothing was heard after so many nanoseconds is taken for lost.
     pub snapshot_retry_ns: u64,
     /// The store's files and cache.
@@ -103,6 +106,7 @@ impl Config {
             clock_drift_ppm: 10_000,
             snapshot_every: 10_000,
             snapshot_keep: 5_000,
+            snapshot_bytes: 64 << 20,
             snapshot_retry_ns: 30_000_000_000,
             store: quorate_mvcc::StoreOptions::default(),
             upkeep_bytes: 1 << 20,

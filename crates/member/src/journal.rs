@@ -61,6 +61,8 @@ pub(crate) struct Journal {
     base: LogIndex,
     /// The entries after it, as consensus has them in memory.
     entries: VecDeque<Entry>,
+    /// Of the payloads of these.
+    bytes: u64,
     wal: Wal,
     /// Where the snapshots' files are.
     snapshots: DiskPath,
@@ -90,6 +92,7 @@ impl Journal {
         let changed_from = (!entries.is_empty()).then_some(LogIndex(base.index + 1));
         Journal {
             base: LogIndex(base.index),
+            bytes: bytes_of(entries.iter()),
             entries,
             wal,
             snapshots,
@@ -129,9 +132,11 @@ impl Journal {
     ) {
         let kept = self.position(first);
         assert!(kept <= self.entries.len(), "entries are appended without a gap");
+        self.bytes -= bytes_of(self.entries.range(kept..));
         self.entries.truncate(kept);
         self.note_change(first);
         self.entries.extend(new);
+        self.bytes += bytes_of(self.entries.range(kept..));
         let records = self.entries.range(kept..).zip(first.0..).map(|(entry, index)| {
             let kind = match entry.kind {
                 EntryKind::Request => raftpb::EntryType::EntryNormal,
@@ -160,6 +165,7 @@ impl Journal {
         self.write_snapshot(state);
         self.base = state.snapshot.index;
         self.entries.clear();
+        self.bytes = 0;
         self.note_change(self.base.next());
         self.wal.append(hard_state.map(to_record), std::iter::empty::<raftpb::Entry>());
         self.unsubmitted = Some(id);
@@ -196,10 +202,31 @@ impl Journal {
         }
     }
 
+    /// What the payloads in memory take, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The last entry that need not stay if behind `snapshot` so many entries should, and no more
+    /// than so many bytes of them.
+    pub(crate) fn superfluous(&self, snapshot: LogIndex, entries: u64, bytes: u64) -> LogIndex {
+        let through = LogIndex(snapshot.0.saturating_sub(entries)).max(self.base);
+        let first = self.position(through.next());
+        let mut left = bytes_of(self.entries.range(first..self.position(snapshot.next())));
+        let is_too_much = |entry: &&Entry| {
+            let too_much = left > bytes;
+            left -= entry.payload.len() as u64;
+            too_much
+        };
+        let more = self.entries.range(first..).take_while(is_too_much).count();
+        LogIndex(through.0 + more as u64)
+    }
+
     /// Forgets the payloads up to `through`.
     pub(crate) fn compact(&mut self, through: LogIndex) {
         if through > self.base {
-            self.entries.drain(..self.position(through.next()));
+            let forgotten = self.entries.drain(..self.position(through.next()));
+            self.bytes -= forgotten.map(|entry| entry.payload.len() as u64).sum::<u64>();
             self.base = through;
         }
     }
@@ -258,6 +285,10 @@ impl Journal {
         let position = index.0.checked_sub(self.base.0 + 1);
         position.unwrap_or_else(|| panic!("entry {index} is forgotten")) as usize
     }
+}
+
+fn bytes_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> u64 {
+    entries.map(|entry| entry.payload.len() as u64).sum()
 }
 
 fn to_record(hard_state: HardState) -> raftpb::HardState {

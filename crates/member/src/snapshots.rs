@@ -15,7 +15,7 @@ use quorate_raft::{
 };
 use quorate_wal::disk::{Disk, DiskError};
 
-use crate::config::Time;
+use crate::config::{Config, Time};
 use crate::journal::State;
 use crate::member::{BatchId, Member, Output, PeerMessage};
 use crate::store_messages::StoreMessage;
@@ -86,7 +86,8 @@ impl Member {
     pub(crate) fn snapshot_if_due(&mut self) {
         let last = self.raft.view().snapshot.index;
         let idle = self.snapshots.being_written.is_none() && self.snapshots.incoming.is_none();
-        let due = if self.snapshots.is_stale { 1 } else { self.config.snapshot_every };
+        let soon = self.snapshots.is_stale || self.journal.bytes() >= self.config.snapshot_bytes;
+        let due = if soon { 1 } else { self.config.snapshot_every };
         if !idle || self.applied.distance_from(last) < due {
             return;
         }
@@ -112,7 +113,8 @@ impl Member {
         if snapshot <= self.raft.view().snapshot.index {
             return;
         }
-        let through = LogIndex(snapshot.0.saturating_sub(self.config.snapshot_keep));
+        let Config { snapshot_keep, snapshot_bytes, .. } = self.config;
+        let through = self.journal.superfluous(snapshot, snapshot_keep, snapshot_bytes / 2);
         self.snapshots.kept.push_back(state);
         self.step(Event::Compact { snapshot, through }, &[]);
         self.journal.compact(through);

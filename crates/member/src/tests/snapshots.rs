@@ -44,6 +44,27 @@ fn the_log_is_shortened_behind_a_snapshot() {
 }
 
 #[test]
+fn the_log_is_shortened_before_its_payloads_take_too_much_memory() {
+    let mut group = Group::with(1, |config| config.snapshot_bytes = 10_000);
+    group.campaign(0);
+    group.settle();
+    let (limit, large) = (10_000, &*"x".repeat(1000).leak());
+    for _ in 0..40 {
+        let token = group.ask(0, put("a", large));
+        group.settle();
+        group.answer(token).expect("committed");
+        let log = group.members[0].view().log;
+        let entries = (log.base().0 + 1..=log.last_index().0).map(LogIndex);
+        let payload = |index| group.members[0].entry(index).map_or(0, |entry| entry.payload.len());
+        let bytes: usize = entries.map(payload).sum();
+        assert!(bytes <= limit + large.len() + 1000, "{bytes} bytes");
+    }
+    let view = group.members[0].view();
+    let kept = view.snapshot.index.0 - view.log.base().0;
+    assert!((1..=5).contains(&kept), "half of the bytes stay behind the snapshot: {kept}");
+}
+
+#[test]
 fn the_log_never_notes_a_snapshot_that_its_own_commit_index_does_not_cover() {
     // etcd's reader passes over those.
     let mut group = led(1);
@@ -129,6 +150,7 @@ fn a_snapshot_that_is_lost_is_sent_again() {
     }
     assert_eq!(lost, 1, "it is taken to be under way");
     group.now.0 += 60_000_000_000;
+    group.fire(0, Timer::Upkeep);
     group.beat(0);
     assert_eq!(group.members[2].applied(), group.members[0].applied());
 }
@@ -183,6 +205,7 @@ fn what_is_no_state_is_not_installed() {
     assert_eq!(damaged, 1);
     assert_eq!(group.members[2].view().snapshot.index, LogIndex::ZERO);
     group.now.0 += 60_000_000_000;
+    group.fire(0, Timer::Upkeep);
     group.beat(0);
     assert_eq!(group.members[2].applied(), group.members[0].applied());
 }

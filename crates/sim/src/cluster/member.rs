@@ -138,6 +138,7 @@ impl MemberNode {
             clock_drift_ppm: plan.lease.as_ref().map_or(0, |lease| lease.clock_drift_ppm),
             snapshot_every: plan.snapshots.every,
             snapshot_keep: plan.snapshots.keep,
+            snapshot_bytes: plan.wal_segment_bytes * 4,
             snapshot_retry_ns: plan.election_timeout.as_nanos() * 4,
             raft: to_options(plan, node),
             ..Config::new(to_raft_id(node), CLUSTER_ID, founders, first_request_id)

@@ -233,6 +233,12 @@ impl Member {
         member.outputs.push_back(Output::SetTimer(Timer::Upkeep));
         member.carry_out_effects(LogIndex::ZERO, &[]);
         member.reads.push(Read::CatchUp);
+        let configuration = member.raft.view().configuration;
+        if configuration.voters == [member.config.id] && configuration.outgoing.is_empty() {
+            // There is nobody to wait for.
+            member.step(Event::Timer(TimerKind::Election), &[]);
+            member.step(Event::Timer(TimerKind::Jitter), &[]);
+        }
         member.finish(disk);
         member
     }

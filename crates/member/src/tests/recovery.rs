@@ -2,7 +2,7 @@
 
 use quorate_mvcc::Revision;
 use quorate_proto::raftpb::Entry;
-use quorate_raft::NodeId;
+use quorate_raft::{NodeId, Role};
 use quorate_wal::disk::{DiskOp, DiskPath, MemDisk};
 use quorate_wal::{Wal, WalOptions};
 
@@ -90,4 +90,12 @@ fn a_configuration_without_the_member_is_refused() {
     wrong.founders = Some(vec![NodeId(2), NodeId(3)]);
     let error = Member::start(wrong, &mut MemDisk::new(), Time(0)).expect_err("not a voter");
     assert!(error.to_string().contains("not among the founders"), "{error}");
+}
+
+#[test]
+fn who_votes_alone_waits_for_nobody() {
+    let mut group = Group::new(1);
+    group.settle();
+    assert_eq!(group.members[0].view().role, Role::Leader);
+    assert!(group.members[0].is_caught_up());
 }

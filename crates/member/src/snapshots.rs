@@ -129,7 +129,8 @@ impl Member {
         }
         self.journal.release_old();
         let manifests = self.snapshots.manifests();
-        self.store.retain(&manifests);
+        let arriving = self.snapshots.arriving.as_ref();
+        self.store.retain(&manifests, arriving.and_then(|arriving| arriving.segments.as_ref()));
     }
 
     /// A leader's snapshot. What consensus may have a use for is fetched first.
@@ -161,7 +162,8 @@ impl Member {
         if self.snapshots.incoming.is_some() {
             return;
         }
-        let segments = self.store.receive(manifest, self.config.chunk_bytes);
+        let damaged: Vec<_> = self.damage().map(|damage| damage.segment).collect();
+        let segments = self.store.receive(manifest, &damaged, self.config.chunk_bytes);
         let heard = self.now;
         let arriving =
             Arriving { message, snapshot, segments: Some(segments), manifest: None, heard };

@@ -124,7 +124,7 @@ impl Member {
                 Err(_) => false,
             },
             // Nobody needs what no read can see.
-            None => self.store.give_up(damage),
+            None => self.store.give_up(damage, disk),
         };
         if repaired {
             self.upkeep.damaged.remove(position);

@@ -111,16 +111,24 @@ impl Reader<'_> {
 }
 
 impl Store {
-    /// Begins, or goes on, to receive the store that a manifest of another member names.
-    /// `max_chunk` is how much is asked for at once, in bytes.
+    /// Begins, or goes on, to receive the store that a manifest of another member names. What is
+    /// known to be damaged here is fetched anew. `max_chunk` is how much is asked for at once, in
+    /// bytes.
     ///
     /// # Panics
     /// If the store is all in memory, or `max_chunk` is zero.
-    pub fn receive(&mut self, manifest: Manifest, max_chunk: u32) -> Incoming {
+    pub fn receive(
+        &mut self,
+        manifest: Manifest,
+        damaged: &[SegmentId],
+        max_chunk: u32,
+    ) -> Incoming {
         assert!(max_chunk > 0, "a chunk of nothing leads nowhere");
         let place = self.log.place.as_ref().expect("a store in memory receives nothing");
         let dir = place.dir.clone();
-        let have: Vec<SegmentInfo> = self.log.durable_infos().collect();
+        let sound = |info: &SegmentInfo| !damaged.contains(&info.id);
+        let have = self.log.settled().map(|slot| self.log.segment(slot).info);
+        let have: Vec<SegmentInfo> = have.filter(sound).collect();
         let is_same = |one: &SegmentInfo, other: &SegmentInfo| {
             (one.first, one.last, one.records, one.data)
                 == (other.first, other.last, other.records, other.data)
@@ -149,6 +157,11 @@ impl Incoming {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The segments of the store here that it consists of so far. They must stay.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = SegmentId> {
+        self.complete.iter().flatten().map(|info| info.id)
     }
 
     /// How many bytes are here, and how many there will be.

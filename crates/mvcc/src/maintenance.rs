@@ -6,7 +6,8 @@
 //! neighbours is copied into a new segment, and when that is on the disk the index is led there,
 //! change by change. Records stay in the order of revisions, so that only neighbours are merged,
 //! and of these only such that lie wholly at or below the compaction: what lies above it may all
-//! still be asked for.
+//! still be asked for. (A segment with a dead record that is damaged is written anew wherever it
+//! lies: all above the compaction lives, and is copied.)
 //!
 //! **A tombstone outlives what it buries.** A store is opened from what lies in its segments, so a
 //! key whose tombstone had gone while one of its writes still lay in an older segment would be
@@ -133,7 +134,8 @@ impl Store {
             return Progress { is_idle: true, ..Progress::default() };
         }
         if self.maintenance.merge.is_none() && !self.begin_merge() {
-            return Progress { is_idle: true, ..Progress::default() };
+            let waits_for_disk = self.maintenance.looks;
+            return Progress { is_idle: !waits_for_disk, waits_for_disk, damage: None };
         }
         let mut merge = self.maintenance.merge.take().expect("it has begun");
         match self.merge_step(&mut merge, disk, budget) {
@@ -203,7 +205,12 @@ impl Store {
         if !std::mem::take(&mut self.maintenance.looks) {
             return false;
         }
-        let Some(sources) = self.worth_merging(place.options.segment_bytes) else { return false };
+        let Some(sources) = self.worth_merging(place.options.segment_bytes) else {
+            // What is not on the disk yet may be worth it.
+            let (_, sealed) = self.log.order.split_last().expect("a log always has a tail");
+            self.maintenance.looks = !sealed.iter().all(|slot| self.log.is_settled(*slot));
+            return false;
+        };
         let reader = KeysReader::new(&place.dir, &self.log.segment(sources[0]).info);
         let phase = Phase::Copying(Copying {
             source: 0,
@@ -225,10 +232,11 @@ impl Store {
         let (_, sealed) = self.log.order.split_last().expect("a log always has a tail");
         for slot in sealed {
             let segment = self.log.segment(*slot);
-            let is_settled = segment.written == segment.end;
+            let is_settled = self.log.is_settled(*slot);
             let is_past = segment.info.last.main <= self.compacted;
             let is_small = u64::from(segment.end) * 4 <= u64::from(segment_bytes);
-            let is_worth = is_settled && is_past && (is_small || segment.is_mostly_dead());
+            let pays_to_merge = is_past && (is_small || segment.is_mostly_dead());
+            let is_worth = is_settled && (pays_to_merge || segment.must_rewrite);
             let fits = live + segment.live_bytes() <= u64::from(segment_bytes);
             if !(is_worth && fits) {
                 if self.pays(&run) {

@@ -84,6 +84,18 @@ impl Store {
             disk.create_dir(dir)?;
             disk.sync_dir(&parent)?;
         }
+        let place = Place { dir: dir.clone(), options };
+        Store::open_at(disk, place, manifest, SegmentId::default())
+    }
+
+    /// `unused` and what follows it was never the name of a segment, whatever the disk says.
+    fn open_at(
+        disk: &mut dyn Disk,
+        place: Place,
+        manifest: Option<&Manifest>,
+        unused: SegmentId,
+    ) -> Result<(Store, Opened), OpenError> {
+        let dir = &place.dir.clone();
         let (mut files, mut newest) = (BTreeSet::new(), SegmentId::default());
         for file in disk.list(dir)? {
             newest = newest.max(SegmentId::of_file(file.name()).unwrap_or_default());
@@ -91,8 +103,7 @@ impl Store {
         }
         let named = manifest.iter().flat_map(|manifest| &manifest.segments).map(|info| info.id);
         let newest = named.fold(newest, SegmentId::max);
-        let place = Place { dir: dir.clone(), options };
-        let mut log = RevisionLog::new(Some(place), newest.next());
+        let mut log = RevisionLog::new(Some(place), newest.next().max(unused));
         log.files = files;
         let mut opened = Opened::default();
         let empty = Store::with_log(log);
@@ -117,8 +128,9 @@ impl Store {
     /// If the store is all in memory.
     pub fn replace(&mut self, manifest: &Manifest, disk: &dyn Disk) -> Result<(), OpenError> {
         let place = self.log.place.clone().expect("a store in memory is not replaced");
-        let (store, _) =
-            Store::open(&mut ReadOnly(disk), &place.dir, Some(manifest), place.options)?;
+        // What was not created yet has a name all the same: what is arriving, for instance.
+        let unused = self.log.unused_id();
+        let (store, _) = Store::open_at(&mut ReadOnly(disk), place, Some(manifest), unused)?;
         *self = store;
         Ok(())
     }

@@ -95,9 +95,10 @@ impl Store {
     }
 
     /// A record is damaged that no peer has any more, since no read can see it: its segment is
-    /// written anew without it once it lies behind a compaction. False if the record is one that
-    /// can be read.
-    pub fn give_up(&mut self, damage: &Damage) -> bool {
+    /// written anew without it, wherever it lies, since whoever is sent the segment takes sound
+    /// records only. A tombstone may have to stay even so; it is written anew from what the keys'
+    /// file says of it, which is all of it. False if the record is one that can be read.
+    pub fn give_up(&mut self, damage: &Damage, disk: &dyn Disk) -> bool {
         let Some(slot) = self.log.slot_of(damage.segment) else { return true };
         let DamagedPart::Record { offset, change: Some(change) } = &damage.part else {
             return false;
@@ -105,6 +106,16 @@ impl Store {
         let location = self.index.location_of(&change.key, change.revision);
         if location.is_some_and(|at| (at.slot(), at.offset()) == (slot, *offset)) {
             return false;
+        }
+        if let Some(entry) = self.log.keys_entry(self.log.segment(slot), *offset, disk)
+            && entry.record.is_tombstone
+        {
+            let mut record = Vec::new();
+            entry.record.encode_body(&mut record);
+            return self.repair(damage, &record, disk).is_ok();
+        }
+        if slot == self.log.tail_slot() {
+            self.log.end_tail();
         }
         self.log.segment_mut(slot).must_rewrite = true;
         self.resume_work();
@@ -163,6 +174,9 @@ impl Store {
 /// Reads all that a store has on its disk, again and again, a little at a time.
 #[derive(Clone, Debug, Default)]
 pub struct Scrubber {
+    /// The last change that there was when the round began. It ends behind that one: otherwise it
+    /// never would where much is written.
+    until: Option<ChangeRevision>,
     /// All changes up to this one were looked at in this round.
     done: Option<ChangeRevision>,
     at: Option<Place>,
@@ -194,13 +208,15 @@ impl Scrubber {
         let mut found = Vec::new();
         let mut left = budget as u64;
         while left > 0 {
-            let Some(slot) = self.slot(store) else {
-                // What is passed over because something is being written was not looked at.
-                if !store.log.is_busy() {
-                    (self.done, self.at) = (None, None);
+            let slot = match self.next(store) {
+                Next::Segment(slot) => slot,
+                // What is being written was not looked at.
+                Next::Waits => break,
+                Next::End => {
+                    (self.until, self.done, self.at) = (None, None, None);
                     self.rounds += 1;
+                    break;
                 }
-                break;
             };
             let segment = store.log.segment(slot);
             let at = self.at.as_mut().expect("it is at a segment");
@@ -241,26 +257,29 @@ impl Scrubber {
         self.at = None;
     }
 
-    /// The segment to look at, `None` at the end. Of the tail, it is what has been written: it may
-    /// stay the tail for ever, and a snapshot that is sent names it as well. What is in memory
-    /// needs no look. While something is being written, nobody can say what is on the disk, so
-    /// that no segment is begun with that may be concerned.
-    fn slot(&mut self, store: &Store) -> Option<Slot> {
+    /// The segment to look at. Of the tail, it is what has been written: it may stay the tail for
+    /// ever, and a snapshot that is sent names it as well. What is in memory needs no look.
+    fn next(&mut self, store: &Store) -> Next {
         if let Some(at) = &self.at {
             if let Some(slot) = store.log.slot_of(at.segment) {
-                return Some(slot);
+                return Next::Segment(slot);
             }
             // It was merged; what follows lies in another one.
             self.at = None;
         }
-        let place = store.log.place.as_ref()?;
+        let Some(place) = &store.log.place else { return Next::End };
+        let until = *self.until.get_or_insert_with(|| store.log.last_change());
+        if self.done.is_some_and(|done| done >= until) {
+            return Next::End;
+        }
         let is_next = |slot: &&Slot| {
             let segment = store.log.segment(**slot);
-            let is_written = segment.written > 0 && !store.log.is_busy();
-            let is_behind = self.done.is_none_or(|done| segment.info.last > done);
-            is_written && is_behind
+            segment.written > 0 && self.done.is_none_or(|done| segment.info.last > done)
         };
-        let slot = *store.log.order.iter().find(is_next)?;
+        let Some(slot) = store.log.order.iter().find(is_next).copied() else { return Next::End };
+        if store.log.is_being_written(slot) {
+            return Next::Waits;
+        }
         let info = &store.log.segment(slot).info;
         let is_tail = slot == store.log.tail_slot();
         let in_memory = if is_tail { store.log.unwritten_keys() } else { Vec::new() };
@@ -268,8 +287,16 @@ impl Scrubber {
         let (entries, piece) = (VecDeque::new(), (0, Bytes::new()));
         let (segment, keys) = (info.id, info.keys);
         self.at = Some(Place { segment, keys, reader, entries, in_memory, piece });
-        Some(slot)
+        Next::Segment(slot)
     }
+}
+
+/// What a look at a store goes on with.
+enum Next {
+    Segment(Slot),
+    /// With one that is being written: nobody can say what of it is on the disk.
+    Waits,
+    End,
 }
 
 /// Whether a record is on the disk as its segment's keys' file says.

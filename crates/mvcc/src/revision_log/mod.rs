@@ -82,6 +82,8 @@ pub(crate) struct RevisionLog {
     /// What is to be done on the disk.
     queue: Vec<DiskOp>,
     is_under_way: bool,
+    /// The segments into whose files the batch under way writes.
+    written_under_way: BTreeSet<SegmentId>,
     /// How many batches were handed out.
     batches: u64,
     /// Reading is what fills it, and needs no more than `&self`.
@@ -110,6 +112,7 @@ impl RevisionLog {
             keys: KeysWriter::default(),
             queue: Vec::new(),
             is_under_way: false,
+            written_under_way: BTreeSet::new(),
             batches: 0,
             cache: RefCell::new(Cache::new(cache_bytes)),
         };
@@ -295,6 +298,13 @@ impl RevisionLog {
         self.slots.iter().position(is_it).map(|at| Slot(at as u32))
     }
 
+    /// The newest change.
+    pub(crate) fn last_change(&self) -> ChangeRevision {
+        let infos = self.order.iter().rev().map(|slot| self.segment(*slot).info);
+        let newest = infos.into_iter().find(|info| info.records > 0);
+        newest.map_or(SegmentInfo::empty(SegmentId::default()).last, |info| info.last)
+    }
+
     pub(crate) fn tail_slot(&self) -> Slot {
         *self.order.last().expect("a log always has a tail")
     }
@@ -370,6 +380,11 @@ impl RevisionLog {
         id
     }
 
+    /// The name that comes next.
+    pub(crate) fn unused_id(&self) -> SegmentId {
+        self.next_id
+    }
+
     /// So many names for segments that come from elsewhere: the first of them.
     pub(crate) fn take_ids(&mut self, count: u64) -> SegmentId {
         let first = self.next_id;
@@ -390,10 +405,15 @@ impl RevisionLog {
     }
 
     /// The segments that are complete, written and synced.
-    pub(crate) fn durable_infos(&self) -> impl Iterator<Item = SegmentInfo> {
+    pub(crate) fn settled(&self) -> impl Iterator<Item = Slot> {
         let (_, sealed) = self.order.split_last().expect("a log always has a tail");
-        let settled = sealed.iter().map(|slot| self.segment(*slot));
-        settled.filter(|segment| segment.written == segment.end).map(|segment| segment.info)
+        sealed.iter().copied().filter(|slot| self.is_settled(*slot))
+    }
+
+    /// Whether all of a segment is on the disk, its keys as well.
+    pub(crate) fn is_settled(&self, slot: Slot) -> bool {
+        let segment = self.segment(slot);
+        segment.written == segment.end && !self.is_being_written(slot)
     }
 
     fn begin_tail(&mut self) {

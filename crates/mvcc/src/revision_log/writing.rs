@@ -9,8 +9,8 @@ use bytes::Bytes;
 use quorate_wal::disk::DiskOp;
 
 use super::record::{FrameHeader, HEADER_BYTES};
-use super::segment::SegmentInfo;
-use super::{Recent, RevisionLog};
+use super::segment::{SegmentId, SegmentInfo};
+use super::{Recent, RevisionLog, Slot};
 
 impl RevisionLog {
     /// Ends a transaction: what has gathered may go to the disk, and the next transaction into a
@@ -65,9 +65,10 @@ impl RevisionLog {
         batch < self.batches || (batch == self.batches && !self.is_under_way)
     }
 
-    /// Whether something is queued or under way.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.is_under_way || !self.queue.is_empty()
+    /// Whether what is queued or under way concerns the files of a segment.
+    pub(crate) fn is_being_written(&self, slot: Slot) -> bool {
+        let id = self.segment(slot).info.id;
+        self.written_under_way.contains(&id) || segments_of(&self.queue).any(|other| other == id)
     }
 
     /// Ends the tail early, if there is anything in it.
@@ -90,6 +91,7 @@ impl RevisionLog {
         self.is_under_way = true;
         self.batches += 1;
         self.submitted = self.encoded;
+        self.written_under_way = segments_of(&self.queue).collect();
         std::mem::take(&mut self.queue)
     }
 
@@ -100,6 +102,7 @@ impl RevisionLog {
     pub(crate) fn ops_done(&mut self) {
         assert!(self.is_under_way, "a batch is done after it was handed out");
         self.is_under_way = false;
+        self.written_under_way.clear();
         let submitted = std::mem::take(&mut self.submitted);
         self.encoded -= submitted;
         for Recent { segment, slot, offset, record } in self.recent.drain(..submitted) {
@@ -176,6 +179,11 @@ impl RevisionLog {
         }
         self.begin_tail();
     }
+}
+
+/// The segments with whose files operations do something.
+fn segments_of(operations: &[DiskOp]) -> impl Iterator<Item = SegmentId> {
+    operations.iter().filter_map(|operation| SegmentId::of_file(operation.path().name()))
 }
 
 /// Appends a record's frame, and answers with the checksum of its body.

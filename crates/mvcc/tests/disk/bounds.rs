@@ -160,7 +160,7 @@ fn no_step_of_a_compaction_reads_or_writes_more_than_its_budget_allows() {
     assert!(after * 2 < before, "{before} bytes became {after}");
     let manifest = store.checkpoint();
     write(&mut store, &mut disk);
-    store.retain(&[&manifest]);
+    store.retain(&[&manifest], None);
     write(&mut store, &mut disk);
     let files = disk.list(&dir()).expect("it is there");
     let on_disk: u64 = files.iter().map(|file| disk.len(file).expect("it is there")).sum();

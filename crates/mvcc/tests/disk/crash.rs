@@ -65,7 +65,7 @@ fn goes_on(mut disk: MemDisk, manifest: Option<&Manifest>, content: &Content, dr
     assert_eq!(opened.rebuilt, [], "what was synced is whole");
     let mut machine = Machine { disk, store };
     machine.content().assert_is(content);
-    machine.store.retain(&manifest.into_iter().collect::<Vec<_>>());
+    machine.store.retain(&manifest.into_iter().collect::<Vec<_>>(), None);
     for _ in 0..8 {
         let request = draws.request(machine.store.revision());
         machine.apply(&request);
@@ -110,7 +110,7 @@ fn after_a_loss_of_power_at_any_operation_the_store_is_what_its_manifests_say() 
             }
             let kept: Vec<&Manifest> =
                 life.manifests.iter().map(|(manifest, _)| manifest).collect();
-            life.machine.store.retain(&kept);
+            life.machine.store.retain(&kept, None);
         } else if life.machine.store.has_ops() {
             life.write();
             life.machine.store.ops_done();
@@ -130,7 +130,7 @@ fn a_file_that_a_crash_left_alone_is_removed_and_its_name_not_used_again() {
     DiskOp::Create { file: file.clone() }.execute(&mut machine.disk).expect("a free name");
     let opened = Store::open(&mut machine.disk, &dir(), Some(&manifest), OPTIONS);
     machine.store = opened.expect("it is whole").0;
-    machine.store.retain(&[&manifest]);
+    machine.store.retain(&[&manifest], None);
     machine.write();
     assert!(DiskOp::Create { file }.execute(&mut machine.disk).is_ok(), "it was removed");
     let mut draws = Draws::new(5);

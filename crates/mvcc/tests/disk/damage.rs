@@ -8,7 +8,7 @@ use quorate_mvcc::{
 };
 use quorate_wal::disk::{Disk, DiskFailure, DiskOp, DiskPath, MemDisk};
 
-use crate::support::{Content, Draws, Machine, OPTIONS, Request, dir, everything};
+use crate::support::{Content, Draws, Machine, OPTIONS, Request, apply, dir, everything};
 
 fn flip(disk: &mut MemDisk, file: &DiskPath, bit: u64) {
     let byte = disk.read(file, bit / 8, 1).expect("the file is there")[0];
@@ -253,7 +253,7 @@ fn nothing_but_the_record_that_was_there_repairs_it() {
         assert_eq!(repaired, Err(RepairError::Different));
     }
     assert!(!machine.store.has_ops(), "nothing was written");
-    assert!(!machine.store.give_up(damage), "it can still be read");
+    assert!(!machine.store.give_up(damage, &machine.disk), "it can still be read");
     assert_eq!(machine.store.repair(damage, &record, &machine.disk), Ok(()));
 }
 
@@ -278,12 +278,96 @@ fn a_damaged_record_that_no_read_can_see_goes_with_its_segment() {
     let [damage] = &scrub(&machine)[..] else { panic!("one bit, one record") };
     let reader = whole.store.reader(&whole.disk);
     assert_eq!(reader.record_at(lost(damage)), Ok(None), "no peer has it");
-    assert!(machine.store.give_up(damage));
+    assert!(machine.store.give_up(damage, &machine.disk));
     machine.work();
     assert_eq!(scrub(&machine), [], "the segment was written anew without it");
     let manifest = machine.checkpoint();
     assert!(manifest.segments.iter().all(|info| info.id != segment.id));
     machine.content().assert_is(&content);
+}
+
+#[test]
+fn a_segment_with_a_damaged_record_that_no_read_can_see_is_written_anew_wherever_it_lies() {
+    // The tail, which is never merged, and a segment of which a part may still be asked for.
+    for (puts, compacted) in [(3, 3), (40, 4)] {
+        let mut whole = Machine::new();
+        let put = |number| {
+            let (key, value) = ("often".into(), vec![number; 60].into());
+            Request::Put(PutRequest { key, value, ..PutRequest::default() })
+        };
+        for number in 0..puts {
+            whole.apply(&put(number));
+        }
+        whole.apply(&Request::Compact(compacted));
+        whole.work();
+        let manifest = whole.checkpoint();
+        let segment = manifest.segments[0];
+        assert!(segment.last_revision() > Revision(compacted));
+        assert_eq!(manifest.segments.len() == 1, puts == 3);
+        let mut disk = whole.disk.clone();
+        // Of the first put, at revision 2.
+        flip(&mut disk, &segment.id.data_file(&dir()), 600);
+        let (mut machine, _) = open(disk, &manifest);
+        let [damage] = &scrub(&machine)[..] else { panic!("one bit, one record") };
+        let reader = whole.store.reader(&whole.disk);
+        assert_eq!(reader.record_at(lost(damage)), Ok(None), "no peer has it");
+        // Of the tail, more is on the disk than its keys' file says.
+        for number in [100, 101] {
+            whole.apply(&put(number));
+            machine.apply(&put(number));
+        }
+        assert!(machine.store.give_up(damage, &machine.disk));
+        machine.work();
+        machine.write();
+        assert_eq!(scrub(&machine), []);
+        machine.content().assert_is(&whole.content());
+        let manifest = machine.checkpoint();
+        assert!(manifest.segments.iter().all(|info| info.id != segment.id));
+        // It can be sent, which it could not be before, and opened.
+        let mut receiver = Machine::new();
+        let mut incoming = receiver.store.receive(manifest.clone(), &[], 1 << 10);
+        while let Some(chunk) = incoming.next_missing(&receiver.disk).expect("it is sound") {
+            let data = machine.store.reader(&machine.disk).chunk(&chunk).expect("it is there");
+            let operations = incoming.accept(&chunk, &data).expect("every record is sound");
+            DiskOp::execute_all(&operations, &mut receiver.disk).expect("room");
+        }
+        open(machine.disk, &manifest).0.content().assert_is(&whole.content());
+    }
+}
+
+#[test]
+fn a_damaged_tombstone_that_has_to_stay_is_written_anew_from_the_keys() {
+    let mut whole = Machine::new();
+    let put = |key: &str| {
+        let (key, value) = (key.to_owned().into(), vec![7; 60].into());
+        Request::Put(PutRequest { key, value, ..PutRequest::default() })
+    };
+    whole.apply(&put("gone"));
+    for number in 0..12 {
+        whole.apply(&put(&format!("key {number}")));
+    }
+    let key = "gone".into();
+    whole.apply(&Request::Delete(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }));
+    let before = whole.checkpoint();
+    let segment = *before.segments.last().expect("it has the tombstone");
+    assert!(before.segments.len() > 1 && segment.first_revision() > Revision(2));
+    whole.apply(&put("key 0"));
+    whole.checkpoint();
+    whole.apply(&Request::Compact(before.current.0 + 1));
+    // The put that it buries is dead, and not merged away.
+    let end = segment.data.len;
+    let mut machine = Machine { disk: whole.disk.clone(), store: whole.store.clone() };
+    flip(&mut machine.disk, &segment.id.data_file(&dir()), end * 8 - 1);
+    while !machine.store.work(&machine.disk, 400).is_idle {
+        machine.write();
+    }
+    let [damage] = &scrub(&machine)[..] else { panic!("one bit, one record") };
+    assert_eq!(lost(damage).key, "gone");
+    assert!(machine.store.give_up(damage, &machine.disk));
+    machine.write();
+    assert_eq!(scrub(&machine), []);
+    let bytes = |disk: &MemDisk| disk.read(&segment.id.data_file(&dir()), 0, end as usize);
+    assert_eq!(bytes(&machine.disk), bytes(&whole.disk));
 }
 
 #[test]
@@ -372,6 +456,33 @@ fn what_is_written_of_the_tail_is_looked_at_while_it_grows() {
         assert_eq!(scrub(&machine), [], "bit {bit}");
         machine.content().assert_is(&content);
     }
+}
+
+#[test]
+fn a_store_that_is_always_being_written_is_looked_at_all_the_same() {
+    let mut machine = young();
+    let manifest = machine.checkpoint();
+    let sealed = manifest.segments[0];
+    let mut draws = Draws::new(12);
+    let (mut scrubber, mut found) = (Scrubber::default(), Vec::new());
+    flip(&mut machine.disk, &sealed.id.data_file(&dir()), 600);
+    for number in 0..400 {
+        // One batch is under way whenever it looks, of which more or less is on the disk.
+        while !machine.store.has_ops() {
+            let request = Request::Put(draws.put());
+            apply(&mut machine.store, &machine.disk, &request);
+        }
+        let operations = machine.store.take_ops();
+        let (before, after) = operations.split_at(number % operations.len());
+        DiskOp::execute_all(before, &mut machine.disk).expect("the disk is sound");
+        found.extend(scrubber.step(&machine.store, &machine.disk, 1 << 20));
+        DiskOp::execute_all(after, &mut machine.disk).expect("the disk is sound");
+        machine.store.ops_done();
+    }
+    assert!(scrubber.rounds() > 2, "{} rounds", scrubber.rounds());
+    // It is found in each round, since nobody repairs it; and nothing else is taken for damaged.
+    assert!(found.len() as u64 >= scrubber.rounds());
+    assert!(found.iter().all(|damage| damage.segment == sealed.id), "{found:?}");
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Member {
         let bytes = manifest.encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest.clone()));
         self.log.clear();
-        self.store.retain(&[&manifest]);
+        self.store.retain(&[&manifest], None);
         self.manifest = Some(manifest);
     }
 
@@ -142,7 +142,7 @@ impl Member {
             .expect("what was synced is there");
         assert_eq!(opened.rebuilt, [], "nothing was damaged");
         self.store = store;
-        self.store.retain(&manifest.into_iter().collect::<Vec<_>>());
+        self.store.retain(&manifest.into_iter().collect::<Vec<_>>(), None);
         for request in self.log.clone() {
             apply(&mut self.store, &self.disk, &request);
         }

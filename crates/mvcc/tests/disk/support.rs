@@ -99,7 +99,7 @@ impl Draws {
         Bytes::from(format!("key {:02}", self.below(12)))
     }
 
-    fn put(&mut self) -> PutRequest {
+    pub(crate) fn put(&mut self) -> PutRequest {
         let (byte, len) = (self.below(256) as u8, self.below(120) as usize);
         let (key, prev_kv) = (self.key(), self.below(3) == 0);
         PutRequest { key, value: vec![byte; len].into(), prev_kv, ..PutRequest::default() }

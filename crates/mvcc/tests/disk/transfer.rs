@@ -29,7 +29,7 @@ fn install(receiver: &mut Machine, incoming: Incoming) -> Manifest {
     let (store, opened) = opened.expect("all was verified");
     assert_eq!(opened.rebuilt, []);
     receiver.store = store;
-    receiver.store.retain(&[&manifest]);
+    receiver.store.retain(&[&manifest], None);
     receiver.write();
     manifest
 }
@@ -47,7 +47,7 @@ fn a_store_arrives_whole_while_the_sender_goes_on_and_compacts() {
     let manifest = sender.checkpoint();
     let content = sender.content();
     let mut receiver = Machine::aged(5, 30);
-    let mut incoming = receiver.store.receive(manifest.clone(), CHUNK);
+    let mut incoming = receiver.store.receive(manifest.clone(), &[], CHUNK);
     let mut draws = Draws::new(1);
     while !fetch(&sender, &mut receiver, &mut incoming, 2) {
         live_on(&mut sender, &mut draws, 3);
@@ -56,7 +56,7 @@ fn a_store_arrives_whole_while_the_sender_goes_on_and_compacts() {
         sender.work();
         let newer = sender.checkpoint();
         // It is kept as long as somebody fetches it.
-        sender.store.retain(&[&manifest, &newer]);
+        sender.store.retain(&[&manifest, &newer], None);
         sender.write();
     }
     let total = manifest.segments.iter().map(|segment| segment.data.len).sum();
@@ -77,7 +77,7 @@ fn a_transfer_goes_on_behind_what_survived_each_loss_of_power() {
         let mut draws = Draws::new(seed);
         let (mut fetched, mut losses) = (0, 0);
         let incoming = loop {
-            let mut incoming = receiver.store.receive(manifest.clone(), CHUNK);
+            let mut incoming = receiver.store.receive(manifest.clone(), &[], CHUNK);
             let others = incoming.remove_others(&receiver.disk).expect("the disk is sound");
             assert_eq!(others, []);
             let most = 1 + draws.below(30) as usize;
@@ -103,12 +103,12 @@ fn a_second_snapshot_soon_after_the_first_fetches_only_what_is_new() {
     let mut sender = Machine::aged(23, 200);
     let first = sender.checkpoint();
     let mut receiver = Machine::new();
-    let mut incoming = receiver.store.receive(first.clone(), CHUNK);
+    let mut incoming = receiver.store.receive(first.clone(), &[], CHUNK);
     assert!(fetch(&sender, &mut receiver, &mut incoming, usize::MAX));
     install(&mut receiver, incoming);
     live_on(&mut sender, &mut Draws::new(9), 10);
     let second = sender.checkpoint();
-    let mut incoming = receiver.store.receive(second, CHUNK);
+    let mut incoming = receiver.store.receive(second, &[], CHUNK);
     let (here, total) = incoming.received();
     assert!(here * 10 >= total * 8, "{here} of {total} bytes are here");
     assert!(fetch(&sender, &mut receiver, &mut incoming, usize::MAX));
@@ -121,7 +121,7 @@ fn a_transfer_that_takes_the_place_of_another_does_not_stumble_over_what_that_ha
     let mut sender = Machine::aged(28, 200);
     let first = sender.checkpoint();
     let mut receiver = Machine::new();
-    let mut incoming = receiver.store.receive(first.clone(), CHUNK);
+    let mut incoming = receiver.store.receive(first.clone(), &[], CHUNK);
     fetch(&sender, &mut receiver, &mut incoming, 6);
     // These operations are on their way to the disk while the next snapshot comes.
     let mut under_way = Vec::new();
@@ -132,8 +132,8 @@ fn a_transfer_that_takes_the_place_of_another_does_not_stumble_over_what_that_ha
     }
     live_on(&mut sender, &mut Draws::new(4), 5);
     let second = sender.checkpoint();
-    sender.store.retain(&[&first, &second]);
-    let mut incoming = receiver.store.receive(second, CHUNK);
+    sender.store.retain(&[&first, &second], None);
+    let mut incoming = receiver.store.receive(second, &[], CHUNK);
     let mut behind = Vec::new();
     for _ in 0..3 {
         let chunk = incoming.next_missing(&receiver.disk).expect("sound").expect("not all is here");
@@ -153,7 +153,7 @@ fn every_bit_that_flips_on_the_way_is_noticed() {
     let mut sender = Machine::aged(24, 25);
     let manifest = sender.checkpoint();
     let mut receiver = Machine::new();
-    let mut incoming = receiver.store.receive(manifest, CHUNK);
+    let mut incoming = receiver.store.receive(manifest, &[], CHUNK);
     let mut refused = 0;
     while let Some(chunk) = incoming.next_missing(&receiver.disk).expect("the disk is sound") {
         let data = sender.store.reader(&sender.disk).chunk(&chunk).expect("it is there");
@@ -191,7 +191,7 @@ fn sound_records_that_are_not_those_of_the_segment_are_fetched_anew() {
     let mut manifest = honest.clone();
     manifest.segments[1].data.crc ^= 1;
     let mut receiver = Machine::new();
-    let mut incoming = receiver.store.receive(manifest, CHUNK);
+    let mut incoming = receiver.store.receive(manifest, &[], CHUNK);
     let mut different = 0;
     for _ in 0..100 {
         let chunk = incoming.next_missing(&receiver.disk).expect("the disk is sound");
@@ -216,7 +216,7 @@ fn chunks_that_come_late_or_twice_are_not_taken() {
     let mut sender = Machine::aged(26, 60);
     let manifest = sender.checkpoint();
     let mut receiver = Machine::new();
-    let mut incoming = receiver.store.receive(manifest, CHUNK);
+    let mut incoming = receiver.store.receive(manifest, &[], CHUNK);
     let first = incoming.next_missing(&receiver.disk).expect("sound").expect("all is missing");
     let read = |chunk: &ChunkId| sender.store.reader(&sender.disk).chunk(chunk).expect("there");
     assert_eq!(incoming.accept(&first, b""), Err(ChunkError::Unexpected));
@@ -234,10 +234,10 @@ fn chunks_that_come_late_or_twice_are_not_taken() {
 fn an_empty_store_arrives_too_and_others_transfers_are_removed() {
     let mut receiver = Machine::aged(3, 10);
     let mut sender = Machine::aged(27, 50);
-    let mut incoming = receiver.store.receive(sender.checkpoint(), CHUNK);
+    let mut incoming = receiver.store.receive(sender.checkpoint(), &[], CHUNK);
     fetch(&sender, &mut receiver, &mut incoming, 3);
     let nothing = Machine::new().checkpoint();
-    let mut incoming = receiver.store.receive(nothing, CHUNK);
+    let mut incoming = receiver.store.receive(nothing, &[], CHUNK);
     let others = incoming.remove_others(&receiver.disk).expect("the disk is sound");
     assert!(!others.is_empty());
     DiskOp::execute_all(&others, &mut receiver.disk).expect("they are there");
@@ -245,4 +245,75 @@ fn an_empty_store_arrives_too_and_others_transfers_are_removed() {
     install(&mut receiver, incoming);
     receiver.content().assert_is(&Content::of(&Store::new(), &MemDisk::new()));
     assert_eq!(receiver.disk.list(&dir()), Ok(vec![]));
+}
+
+#[test]
+fn what_is_known_to_be_damaged_is_fetched_and_not_shared() {
+    let mut sender = Machine::aged(30, 200);
+    let first = sender.checkpoint();
+    let mut receiver = Machine::new();
+    let mut incoming = receiver.store.receive(first, &[], CHUNK);
+    assert!(fetch(&sender, &mut receiver, &mut incoming, usize::MAX));
+    let here = install(&mut receiver, incoming);
+    let [damaged, ..] = here.segments[..] else { panic!("a store has segments") };
+    receiver.disk.flip_bit(&damaged.id.data_file(&dir()), 1000);
+    live_on(&mut sender, &mut Draws::new(3), 10);
+    let second = sender.checkpoint();
+    let mut incoming = receiver.store.receive(second, &[damaged.id], CHUNK);
+    assert!(fetch(&sender, &mut receiver, &mut incoming, usize::MAX));
+    let shares = install(&mut receiver, incoming);
+    assert!(shares.segments.iter().all(|info| info.id != damaged.id));
+    assert_eq!(shares.segments[1].id, here.segments[1].id, "what is sound is shared");
+    receiver.content().assert_is(&sender.content());
+}
+
+#[test]
+fn what_an_arriving_store_shares_with_the_one_here_stays_until_it_is_here() {
+    let mut sender = Machine::aged(31, 200);
+    let first = sender.checkpoint();
+    let mut receiver = Machine::new();
+    let mut incoming = receiver.store.receive(first, &[], CHUNK);
+    assert!(fetch(&sender, &mut receiver, &mut incoming, usize::MAX));
+    install(&mut receiver, incoming);
+    live_on(&mut sender, &mut Draws::new(6), 10);
+    let second = sender.checkpoint();
+    let mut incoming = receiver.store.receive(second, &[], CHUNK);
+    // Meanwhile the one here merges all that it has, and forgets what that was.
+    receiver.apply(&Request::Compact(receiver.store.revision().0));
+    receiver.work();
+    let merged = receiver.checkpoint();
+    receiver.store.retain(&[&merged], Some(&incoming));
+    receiver.write();
+    assert!(fetch(&sender, &mut receiver, &mut incoming, usize::MAX));
+    install(&mut receiver, incoming);
+    receiver.content().assert_is(&sender.content());
+}
+
+#[test]
+fn a_store_that_takes_the_place_of_another_gives_no_name_a_second_time() {
+    let mut sender = Machine::aged(32, 120);
+    let (first, content) = (sender.checkpoint(), sender.content());
+    live_on(&mut sender, &mut Draws::new(8), 60);
+    let second = sender.checkpoint();
+    sender.store.retain(&[&first, &second], None);
+    let mut receiver = Machine::new();
+    let mut incoming = receiver.store.receive(first, &[], CHUNK);
+    let mut later = receiver.store.receive(second, &[], CHUNK);
+    assert!(fetch(&sender, &mut receiver, &mut incoming, usize::MAX));
+    let (manifest, operations) = incoming.finish();
+    DiskOp::execute_all(&operations, &mut receiver.disk).expect("all is there");
+    receiver.store.replace(&manifest, &receiver.disk).expect("all was verified");
+    receiver.content().assert_is(&content);
+    // It goes on to write, and what was on its way before still arrives.
+    live_on(&mut receiver, &mut Draws::new(2), 60);
+    let (own, own_content) = (receiver.checkpoint(), receiver.content());
+    assert!(fetch(&sender, &mut receiver, &mut later, usize::MAX));
+    let (arrived, operations) = later.finish();
+    DiskOp::execute_all(&operations, &mut receiver.disk).expect("all is there");
+    for (manifest, content) in [(own, own_content), (arrived, sender.content())] {
+        let mut disk = receiver.disk.clone();
+        let opened = Store::open(&mut disk, &dir(), Some(&manifest), OPTIONS);
+        let (store, _) = opened.expect("neither has written over the other");
+        Machine { disk, store }.content().assert_is(&content);
+    }
 }

@@ -58,6 +58,20 @@ pub enum DiskOp {
 }
 
 impl DiskOp {
+    /// What it changes or makes durable: a file, the new name of one, or a directory.
+    #[must_use]
+    pub fn path(&self) -> &DiskPath {
+        match self {
+            DiskOp::Create { file }
+            | DiskOp::SetLen { file, .. }
+            | DiskOp::Write { file, .. }
+            | DiskOp::Sync { file }
+            | DiskOp::Remove { file } => file,
+            DiskOp::SyncDir { dir } => dir,
+            DiskOp::Rename { to, .. } => to,
+        }
+    }
+
     /// Carries the operation out.
     ///
     /// # Errors

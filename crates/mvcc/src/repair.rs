@@ -86,10 +86,7 @@ impl Store {
         frame.extend_from_slice(&header.encode(segment.info.seed(), offset));
         frame.extend_from_slice(record);
         let dir = &self.log.place.as_ref().expect("what is on a disk has a place").dir;
-        let file = damage.segment.data_file(dir);
-        let data = Bytes::from(frame);
-        let write = DiskOp::Write { file: file.clone(), offset: u64::from(offset), data };
-        self.log.enqueue([write, DiskOp::Sync { file }]);
+        self.log.enqueue_durable(damage.segment.data_file(dir), offset, Bytes::from(frame));
         self.resume_work();
         Ok(())
     }

@@ -245,7 +245,7 @@ impl Replica {
     fn restart(&mut self) {
         let manifest = self.store.checkpoint();
         self.write();
-        self.store.retain(&[&manifest]);
+        self.store.retain(&[&manifest], None);
         self.write();
         self.store = Replica::open(&mut self.disk, Some(&manifest));
     }

@@ -6,7 +6,7 @@
 //! store is.
 
 use bytes::Bytes;
-use quorate_wal::disk::DiskOp;
+use quorate_wal::disk::{DiskOp, DiskPath};
 
 use super::record::{FrameHeader, HEADER_BYTES};
 use super::segment::{SegmentId, SegmentInfo};
@@ -53,6 +53,16 @@ impl RevisionLog {
     /// Adds operations to the queue.
     pub(crate) fn enqueue(&mut self, operations: impl IntoIterator<Item = DiskOp>) {
         self.queue.extend(operations);
+    }
+
+    /// Adds a write to the queue that is durable with its batch. Several to the same file share a
+    /// sync.
+    pub(crate) fn enqueue_durable(&mut self, file: DiskPath, offset: u32, data: Bytes) {
+        let sync = DiskOp::Sync { file: file.clone() };
+        if self.queue.last() == Some(&sync) {
+            self.queue.pop();
+        }
+        self.queue.extend([DiskOp::Write { file, offset: offset.into(), data }, sync]);
     }
 
     /// The number of the batch that will hold what is in the queue.

@@ -588,3 +588,28 @@ fn damage_that_only_an_answer_would_tell_holds_nothing_up_that_has_none() {
         assert_eq!(machine.store.digest(), sound.store.digest(), "{request:?}");
     }
 }
+
+#[test]
+fn repairs_of_one_file_share_a_sync() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    let file = manifest.segments[0].id;
+    let (mut machine, _) = open(whole.disk.clone(), &manifest);
+    let name = machine.disk.list(&dir()).expect("it is there")[0].clone();
+    assert!(name.as_str().ends_with(".data"), "{name}");
+    let len = machine.disk.len(&name).expect("it is there");
+    machine.disk.write(&name, 0, &vec![0xff; len as usize]).expect("it is there");
+    let found = scrub(&machine);
+    assert!(found.len() > 1 && found.iter().all(|damage| damage.segment == file), "{found:?}");
+    for damage in &found {
+        let record = whole.store.reader(&whole.disk).record_at(lost(damage));
+        let record = record.expect("it is sound there").expect("the peer has it");
+        assert_eq!(machine.store.repair(damage, &record, &machine.disk), Ok(()));
+    }
+    let operations = machine.store.take_ops();
+    assert_eq!(operations.iter().filter(|operation| operation.is_sync()).count(), 1);
+    assert_eq!(operations.len(), found.len() + 1);
+    DiskOp::execute_all(&operations, &mut machine.disk).expect("room");
+    machine.store.ops_done();
+    assert_eq!(scrub(&machine), []);
+}

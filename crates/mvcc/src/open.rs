@@ -28,6 +28,9 @@ pub struct Opened {
     pub read_bytes: u64,
     /// Segments whose keys' file was damaged and is written anew.
     pub rebuilt: Vec<SegmentId>,
+    /// Segments whose data is gone, all of it or its end. Its file is there again, with nothing in
+    /// it, so that what was there can be repaired.
+    pub emptied: Vec<SegmentId>,
 }
 
 /// Why a store cannot be opened. Nothing was lost by trying.
@@ -217,6 +220,9 @@ impl Loading<'_> {
             store = empty;
             self.load_all(&segments, &mut store)?;
         }
+        for info in &segments {
+            self.fill_up(info, &mut store.log)?;
+        }
         if let Some(last) = segments.last() {
             self.cut_off(last)?;
             store.log.resume_tail();
@@ -307,6 +313,24 @@ impl Loading<'_> {
         if newest != Some(info.last) || records != info.records || end != info.data.len {
             return Err(incoherent("its records are not those that the manifest names"));
         }
+        Ok(())
+    }
+
+    /// Sees to it that a segment's data has its length.
+    fn fill_up(&mut self, info: &SegmentInfo, log: &mut RevisionLog) -> Result<(), OpenError> {
+        let file = info.id.data_file(self.dir);
+        match self.disk.len(&file) {
+            Ok(len) if len >= info.data.len => return Ok(()),
+            Ok(_) => {}
+            Err(DiskError::NotFound { .. }) => {
+                self.disk.create(&file)?;
+                log.files.insert(file.clone());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.disk.set_len(&file, info.data.len)?;
+        self.disk.sync(&file)?;
+        self.opened.emptied.push(info.id);
         Ok(())
     }
 

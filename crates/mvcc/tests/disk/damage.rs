@@ -613,3 +613,27 @@ fn repairs_of_one_file_share_a_sync() {
     machine.store.ops_done();
     assert_eq!(scrub(&machine), []);
 }
+
+#[test]
+fn data_that_is_gone_is_repaired_record_by_record() {
+    let mut whole = young();
+    let manifest = whole.checkpoint();
+    for lost_bytes in [1, u64::MAX] {
+        let mut disk = whole.disk.clone();
+        let name = disk.list(&dir()).expect("it is there")[0].clone();
+        match disk.len(&name).expect("it is there").checked_sub(lost_bytes) {
+            Some(len) => disk.set_len(&name, len).expect("it is there"),
+            None => disk.remove(&name).expect("it is there"),
+        }
+        let opened = Store::open(&mut disk, &dir(), Some(&manifest), OPTIONS);
+        let (store, opened) = opened.expect("its keys are there");
+        assert_eq!(opened.emptied, [manifest.segments[0].id]);
+        let mut machine = Machine { disk, store };
+        let found = scrub(&machine);
+        assert!(!found.is_empty());
+        for damage in &found {
+            repair(&mut machine, damage, &whole);
+        }
+        machine.content().assert_is(&whole.content());
+    }
+}

@@ -108,8 +108,18 @@ fn announce(about: &About, options: &Options, output: &Output) {
              in elections until then"
         ));
     }
-    for damaged in &recovery.damaged_snapshots {
-        output.message(format_args!("warning: {damaged}"));
+    if let Some(why) = &recovery.started_over {
+        output.message(format_args!(
+            "warning: {why}; the member has started over: it gets everything from the others, and \
+             takes no part in elections until then"
+        ));
+    } else {
+        for damaged in &recovery.damaged_snapshots {
+            output.message(format_args!("warning: {damaged}"));
+        }
+    }
+    for file in &recovery.set_aside {
+        output.message(format_args!("set aside: {file}"));
     }
     let urls = |urls: &[Url]| urls.iter().map(Url::to_string).collect::<Vec<_>>();
     let (clients, peers) = (urls(&about.client_urls), urls(&about.peer_urls));

@@ -32,7 +32,7 @@ pub use forwards::Ticket;
 pub use journal::{Entry, EntryKind};
 pub use member::{BatchId, HaltReason, Input, Member, Output, PeerMessage, Timer};
 pub use membership::ChangeDecodeError;
-pub use recovery::{Recovery, RecoveryError};
+pub use recovery::{NothingLeft, Recovery, RecoveryError};
 pub use request::{Error, Request, RequestToken, Response, ResponseBody};
 pub use store_messages::StoreMessage;
 pub use upkeep::Health;

@@ -111,7 +111,7 @@ pub(crate) fn to_conf_state(configuration: &Configuration) -> ConfState {
     }
 }
 
-fn from_conf_state(state: ConfState) -> Configuration {
+pub(crate) fn from_conf_state(state: ConfState) -> Configuration {
     let ids = |ids: Vec<u64>| {
         let mut ids: Vec<NodeId> = ids.into_iter().map(NodeId).collect();
         ids.sort_unstable();

@@ -37,15 +37,18 @@ pub struct Recovery {
     pub entries: u64,
     /// The index of the snapshot that it started from.
     pub snapshot: Option<LogIndex>,
-    /// Snapshots that could not be read and were passed over for older ones. Their files were left
-    /// as they are.
+    /// Snapshots that could not be read and were passed over for older ones.
     pub damaged_snapshots: Vec<DamagedSnapshot>,
+    /// There was nothing that it could start from, for this reason. So it has started from nothing
+    /// but its term and its vote: it gets everything from the others, and takes no part in elections
+    /// until it has what it may have acknowledged.
+    pub started_over: Option<NothingLeft>,
     /// What a loss of power had left half written, and was cut off.
     pub torn_tail: Option<TornTail>,
     /// What of the log had been durable and was damaged. The member gets again from others what it
     /// needs of it, and takes no part in elections until then.
     pub log_damage: Vec<quorate_wal::Damage>,
-    /// The log's files that were set aside because of it.
+    /// The files of log and snapshots that were set aside because of all that.
     pub set_aside: Vec<DiskPath>,
     /// What opening the store had to do.
     pub store: Opened,
@@ -114,6 +117,8 @@ pub enum RecoveryError {
     },
     /// The log is damaged, and there is no other member from which to get what is lost.
     Alone,
+    /// There is nothing to start from, and no other member from which to get everything.
+    NothingLeft(Box<NothingLeft>),
     /// Consensus cannot have written such a state.
     State(InvalidState),
 }
@@ -151,51 +156,15 @@ impl Member {
                 expected: (metadata.cluster_id, metadata.node_id),
             });
         }
-        let Restart { state, damaged, opened } = restart(&config, disk, &contents, &paths)?;
-        let start = state.kept.back().map_or(SnapshotId::BEGINNING, id_of);
-        if contents.doubtful_up_to(start) > 0 && is_alone(&config, &state) {
+        let members = last_members(disk, &contents, &paths)?;
+        let alone = is_alone(&config, members.as_ref());
+        let (start, recovered) = match find_start(&config, disk, &contents, &paths)? {
+            Ok(start) => go_on(&config, disk, contents, start, alone, &paths)?,
             // Nobody has what is lost.
-            contents.open(disk, start, config.wal)?;
-            return Err(RecoveryError::Alone);
-        }
-        let recovered = contents.open_damaged(disk, start, config.wal)?;
-        let oldest = state.kept.front().map_or(SnapshotId::BEGINNING, id_of);
-        DiskOp::execute_all(&snap::remove_ops(disk, &paths.snapshots, oldest, 1)?, disk)?;
-        let Recovered { wal, hard_state, entries, repaired, .. } = recovered;
-        let untouched = hard_state == raftpb::HardState::default() && entries.is_empty();
-        if untouched && state.kept.is_empty() && recovered.doubtful_up_to == 0 {
-            // An earlier life ended before it had written how it began.
-            return begin(config, disk, wal, &paths, now);
-        }
-        let snapshot = state.kept.back().map(|state| state.snapshot.clone());
-        let replayed = replay(snapshot.as_ref(), entries)?;
-        let raft = Raft::new(Restored {
-            id: config.id,
-            snapshot: snapshot.clone().unwrap_or_default(),
-            hard_state: from_record(hard_state),
-            log: replayed.log,
-            changes: replayed.changes,
-            doubtful: LogIndex(recovered.doubtful_up_to),
-            options: config.raft.clone(),
-        })
-        .map_err(RecoveryError::State)?;
-        let recovery = Recovery {
-            entries: replayed.entries.len() as u64,
-            snapshot: snapshot.map(|snapshot| snapshot.index),
-            damaged_snapshots: damaged,
-            torn_tail: repaired,
-            log_damage: recovered.damage,
-            set_aside: recovered.set_aside,
-            store: opened,
+            Err(why) if alone => return Err(RecoveryError::NothingLeft(Box::new(why))),
+            Err(why) => start_over(&config, disk, contents, members, why, &paths)?,
         };
-        let journal = Journal::new(
-            state.kept.iter().map(id_of).collect(),
-            start,
-            replayed.entries,
-            wal,
-            paths.snapshots,
-        );
-        Ok((Member::assemble(config, raft, journal, state, now, disk), recovery))
+        resume(config, disk, start, recovered, paths, now)
     }
 }
 
@@ -205,50 +174,83 @@ struct Paths {
     store: DiskPath,
 }
 
-/// From what a member goes on.
-struct Restart {
+/// From what a member starts.
+struct Start {
     state: Started,
     damaged: Vec<DamagedSnapshot>,
+    /// The files of the snapshots that it does not start from, or could not if the newer ones were
+    /// damaged.
+    passed_over: Vec<DiskPath>,
     opened: Opened,
+    started_over: Option<NothingLeft>,
+}
+
+/// Why there is nothing on a member's disk that it could start from: neither a snapshot from which
+/// its log goes on, nor the log's own beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NothingLeft {
+    /// The snapshots whose files are damaged.
+    pub snapshots: Vec<DamagedSnapshot>,
+    /// Those whose stores are: each one's index, and what is wrong.
+    pub stores: Vec<(LogIndex, OpenError)>,
 }
 
 /// The newest snapshot that the log continues and whose store can be opened. The one before it is
 /// kept as well.
-fn restart(
+fn find_start(
     config: &Config,
     disk: &mut dyn Disk,
     contents: &Contents,
     paths: &Paths,
-) -> Result<Restart, RecoveryError> {
+) -> Result<Result<Start, NothingLeft>, RecoveryError> {
     let mut damaged = Vec::new();
-    let mut failed = None;
+    let mut stores = Vec::new();
     let mut before = SnapshotId { term: u64::MAX, index: u64::MAX };
     loop {
         let candidate = load(disk, contents, paths, before, &mut damaged)?;
-        let manifest = candidate.as_ref().map(|state| &state.manifest);
-        if candidate.is_none()
-            && let Some(failed) = failed.take()
-            && !contents.continues(SnapshotId::BEGINNING)
-        {
-            return Err(failed);
+        if candidate.is_none() && !contents.continues(SnapshotId::BEGINNING) {
+            return nothing_left(damaged, stores);
         }
-        match Store::open(disk, &paths.store, manifest, config.store) {
+        let manifest = candidate.as_ref().map(|state| &state.manifest);
+        let index = candidate.as_ref().map_or(LogIndex::ZERO, |state| state.snapshot.index);
+        let error = match Store::open(disk, &paths.store, manifest, config.store) {
             Ok((store, opened)) => {
                 let older = match &candidate {
                     Some(newest) => load(disk, contents, paths, id_of(newest), &mut damaged)?,
                     None => None,
                 };
                 let kept = older.into_iter().chain(candidate).collect();
-                return Ok(Restart { state: Started { store, kept }, damaged, opened });
+                let failed = stores.iter().map(|(id, _)| snap::file(&paths.snapshots, *id));
+                let passed_over =
+                    failed.chain(damaged.iter().map(|snapshot| snapshot.file.clone())).collect();
+                let state = Started { store, kept };
+                return Ok(Ok(Start { state, damaged, passed_over, opened, started_over: None }));
             }
-            Err(error) => {
-                let index = candidate.as_ref().map_or(LogIndex::ZERO, |one| one.snapshot.index);
-                let error = RecoveryError::Store { index, error };
-                let Some(newest) = candidate else { return Err(error) };
+            Err(error) => error,
+        };
+        match candidate {
+            // A disk that fails says nothing about what is on it: the same start may do better later.
+            Some(newest) if !matches!(error, OpenError::Disk(_)) => {
                 before = id_of(&newest);
-                failed = failed.or(Some(error));
+                stores.push((before, error));
             }
+            _ => return Err(RecoveryError::Store { index, error }),
         }
+    }
+}
+
+/// There is no snapshot to start from, nor the log's beginning.
+fn nothing_left(
+    snapshots: Vec<DamagedSnapshot>,
+    stores: Vec<(SnapshotId, OpenError)>,
+) -> Result<Result<Start, NothingLeft>, RecoveryError> {
+    let stores = stores.into_iter().map(|(id, error)| (LogIndex(id.index), error));
+    let stores: Vec<_> = stores.collect();
+    // What no store has written has not come about by damage.
+    let strange = stores.iter().find(|(_, error)| !matches!(error, OpenError::Lost { .. }));
+    match strange.cloned() {
+        Some((index, error)) => Err(RecoveryError::Store { index, error }),
+        None => Ok(Err(NothingLeft { snapshots, stores })),
     }
 }
 
@@ -275,12 +277,120 @@ fn id_of(state: &State) -> SnapshotId {
     SnapshotId { term: state.snapshot.term.0, index: state.snapshot.index.0 }
 }
 
+/// The members of the group as of the newest snapshot that log or files know of, damaged or not.
+fn last_members(
+    disk: &dyn Disk,
+    contents: &Contents,
+    paths: &Paths,
+) -> Result<Option<raftpb::ConfState>, RecoveryError> {
+    let noted = contents.snapshots().iter();
+    let noted = noted.filter_map(|noted| Some((noted.index, noted.conf_state.clone()?)));
+    let newest = snap::load_newest(disk, &paths.snapshots, |_| true)?.snapshot;
+    let file =
+        newest.map(|raftpb::Snapshot { metadata, .. }| (metadata.index, metadata.conf_state));
+    Ok(noted.chain(file).max_by_key(|(index, _)| *index).map(|(_, members)| members))
+}
+
 /// Whether the member is all of its group, as far as it knows before it has read its log.
-fn is_alone(config: &Config, state: &Started) -> bool {
-    match state.kept.back() {
-        Some(State { snapshot, .. }) => snapshot.configuration.members() == [config.id],
+fn is_alone(config: &Config, members: Option<&raftpb::ConfState>) -> bool {
+    match members {
+        Some(state) => membership::from_conf_state(state.clone()).members() == [config.id],
         None => config.founders.as_deref() == Some(&[config.id]),
     }
+}
+
+/// Opens the log behind the snapshot that was found.
+fn go_on(
+    config: &Config,
+    disk: &mut dyn Disk,
+    contents: Contents,
+    start: Start,
+    alone: bool,
+    paths: &Paths,
+) -> Result<(Start, Recovered), RecoveryError> {
+    let (kept, wal) = (&start.state.kept, config.wal);
+    let newest = kept.back().map_or(SnapshotId::BEGINNING, id_of);
+    let oldest = kept.front().map_or(SnapshotId::BEGINNING, id_of);
+    if contents.doubtful_up_to(newest) > 0 && alone {
+        // Nobody has what is lost.
+        contents.open(disk, newest, wal)?;
+        return Err(RecoveryError::Alone);
+    }
+    let mut recovered = contents.open_damaged(disk, newest, wal)?;
+    // What they stand for is not kept any more.
+    recovered.set_aside.extend(snap::set_aside(disk, &paths.snapshots, &start.passed_over)?);
+    DiskOp::execute_all(&snap::remove_ops(disk, &paths.snapshots, oldest, 1)?, disk)?;
+    Ok((start, recovered))
+}
+
+/// Begins the log anew. What else is on the disk does not count any more from the moment that this
+/// is durable.
+fn start_over(
+    config: &Config,
+    disk: &mut dyn Disk,
+    contents: Contents,
+    members: Option<raftpb::ConfState>,
+    why: NothingLeft,
+    paths: &Paths,
+) -> Result<(Start, Recovered), RecoveryError> {
+    let mut recovered = contents.start_over(disk, members, config.wal)?;
+    assert!(recovered.doubtful_up_to > 0, "a log without its beginning has held something");
+    let snapshots = snap::files(disk, &paths.snapshots)?;
+    recovered.set_aside.extend(snap::set_aside(disk, &paths.snapshots, &snapshots)?);
+    let (store, opened) = Store::open(disk, &paths.store, None, config.store)
+        .map_err(|error| RecoveryError::Store { index: LogIndex::ZERO, error })?;
+    let start = Start {
+        state: Started { store, kept: VecDeque::new() },
+        damaged: why.snapshots.clone(),
+        passed_over: Vec::new(),
+        opened,
+        started_over: Some(why),
+    };
+    Ok((start, recovered))
+}
+
+/// The member, from what it found.
+fn resume(
+    config: Config,
+    disk: &mut dyn Disk,
+    start: Start,
+    recovered: Recovered,
+    paths: Paths,
+    now: Time,
+) -> Result<(Member, Recovery), RecoveryError> {
+    let Start { state, damaged, opened, started_over, .. } = start;
+    let Recovered { wal, hard_state, entries, repaired, .. } = recovered;
+    let untouched = hard_state == raftpb::HardState::default() && entries.is_empty();
+    if untouched && state.kept.is_empty() && recovered.doubtful_up_to == 0 {
+        // An earlier life ended before it had written how it began.
+        return begin(config, disk, wal, &paths, now);
+    }
+    let base = state.kept.back().map_or(SnapshotId::BEGINNING, id_of);
+    let snapshot = state.kept.back().map(|state| state.snapshot.clone());
+    let replayed = replay(snapshot.as_ref(), entries)?;
+    let raft = Raft::new(Restored {
+        id: config.id,
+        snapshot: snapshot.clone().unwrap_or_default(),
+        hard_state: from_record(hard_state),
+        log: replayed.log,
+        changes: replayed.changes,
+        doubtful: LogIndex(recovered.doubtful_up_to),
+        options: config.raft.clone(),
+    })
+    .map_err(RecoveryError::State)?;
+    let recovery = Recovery {
+        entries: replayed.entries.len() as u64,
+        snapshot: snapshot.map(|snapshot| snapshot.index),
+        damaged_snapshots: damaged,
+        started_over,
+        torn_tail: repaired,
+        log_damage: recovered.damage,
+        set_aside: recovered.set_aside,
+        store: opened,
+    };
+    let kept = state.kept.iter().map(id_of).collect();
+    let journal = Journal::new(kept, base, replayed.entries, wal, paths.snapshots);
+    Ok((Member::assemble(config, raft, journal, state, now, disk), recovery))
 }
 
 /// A member that knows nothing yet: it founds a cluster, or waits to be spoken to.
@@ -373,6 +483,21 @@ fn from_record(record: raftpb::HardState) -> HardState {
     }
 }
 
+impl fmt::Display for NothingLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for DamagedSnapshot { file, damage, .. } in &self.snapshots {
+            write!(f, "{file} is damaged: {damage}; ")?;
+        }
+        for (index, error) in &self.stores {
+            write!(f, "the store as of entry {index} cannot be opened: {error}; ")?;
+        }
+        write!(
+            f,
+            "the log goes on from no other snapshot, and does not reach back to its beginning"
+        )
+    }
+}
+
 impl From<WalError> for RecoveryError {
     fn from(error: WalError) -> RecoveryError {
         RecoveryError::Wal(error)
@@ -429,6 +554,11 @@ impl fmt::Display for RecoveryError {
             RecoveryError::Alone => write!(
                 f,
                 "the log is damaged, and there is no other member to get from what is lost"
+            ),
+            RecoveryError::NothingLeft(why) => write!(
+                f,
+                "{why}; there is no other member to get everything from, so nothing was changed: \
+                 restore a backup"
             ),
             RecoveryError::State(error) => error.fmt(f),
         }

@@ -7,7 +7,7 @@ mod repair;
 mod survey;
 
 use bytes::Bytes;
-use quorate_proto::raftpb::{Entry, HardState};
+use quorate_proto::raftpb::{ConfState, Entry, HardState};
 use quorate_proto::walpb;
 
 use crate::disk::{Disk, DiskPath};
@@ -69,7 +69,7 @@ pub struct Recovered {
     /// known where the entries end: of those that stay, some behind it may have been replaced in
     /// the part that is lost.
     pub hard_state: HardState,
-    /// What the log noted of the snapshot that it was opened from; the default for the beginning.
+    /// What the log noted of the snapshot that it was opened from; at index 0 for the beginning.
     pub snapshot: walpb::Snapshot,
     /// The entries behind it, without gaps, those that were replaced left out.
     pub entries: Vec<Entry>,
@@ -85,8 +85,9 @@ pub struct Recovered {
     pub doubtful_up_to: u64,
     /// The damage that was found now, harmless or not.
     pub damage: Vec<Damage>,
-    /// The files that were set aside because of it, under their new names. They are never read
-    /// again, and never removed: they are for people, and for tools.
+    /// The files that were set aside because of it, or because the log was
+    /// [begun anew](Contents::start_over), under their new names. They are never read again, and
+    /// never removed: they are for people, and for tools.
     pub set_aside: Vec<DiskPath>,
 }
 
@@ -227,6 +228,34 @@ impl Contents {
         }
     }
 
+    /// Begins the log anew, without anything that it held, for a member that has no snapshot which
+    /// the log continues and can get everything from others. What stays is the hard state: term and
+    /// vote are the last ones that the log knew, nothing is committed, and all that the member may
+    /// have acknowledged is in doubt, as [`doubtful_up_to`](Recovered::doubtful_up_to) says.
+    ///
+    /// `members` are those of the newest snapshot that is known of. The log notes them with its
+    /// beginning, since nothing else says after a restart whom the member can ask.
+    ///
+    /// The segments that were there are renamed to end in `.damaged`. Interrupted at any moment, it
+    /// is done or can be done again.
+    ///
+    /// # Errors
+    /// [`WalError::Disk`] if the disk fails.
+    pub fn start_over(
+        self,
+        disk: &mut dyn Disk,
+        members: Option<ConfState>,
+        options: WalOptions,
+    ) -> Result<Recovered, WalError> {
+        let what_stays = Remainder {
+            snapshot: walpb::Snapshot { index: 0, term: 0, conf_state: members },
+            entries: Vec::new(),
+            hard_state: HardState { commit: 0, ..self.replay.hard_state },
+            doubtful_up_to: self.last_acknowledged(),
+        };
+        self.replace_by(disk, what_stays, options)
+    }
+
     /// What was being written when the power went, and will be cut off. None of it was durable.
     #[must_use]
     pub fn torn_tail(&self) -> Option<&TornTail> {
@@ -269,15 +298,20 @@ impl Contents {
             return Kept { count, hard_state, doubtful_up_to, loses: false };
         }
         let entries = before.entries_behind(start.index, start.term).unwrap_or_default();
-        let lost = self.replay.last_known();
         Kept {
             count: Some((Side::Before, entries.len())),
             // Not the last one: an entry that stays may have been replaced where the log is lost,
             // and then another one is committed in its place.
             hard_state: raised(before.hard_state.commit, start.index + entries.len() as u64),
-            doubtful_up_to: lost.max(hard_state.commit).max(doubtful_up_to),
+            doubtful_up_to: self.last_acknowledged(),
             loses: true,
         }
+    }
+
+    /// The highest index of an entry that may have been acknowledged and counted to the end.
+    fn last_acknowledged(&self) -> u64 {
+        let Replay { hard_state, doubtful_up_to, .. } = &self.replay;
+        self.replay.last_known().max(hard_state.commit).max(*doubtful_up_to)
     }
 
     /// Why the log cannot be opened from a snapshot that it does not continue.
@@ -314,6 +348,16 @@ struct Kept {
     doubtful_up_to: u64,
     /// Whether damage takes away something that counts.
     loses: bool,
+}
+
+/// What takes the place of a log.
+#[derive(Debug)]
+struct Remainder {
+    /// Behind which the new log begins.
+    snapshot: walpb::Snapshot,
+    entries: Vec<Entry>,
+    hard_state: HardState,
+    doubtful_up_to: u64,
 }
 
 /// A side of the damage.

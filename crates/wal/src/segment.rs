@@ -13,7 +13,7 @@ use crate::record::{self, RecordType};
 
 const SUFFIX: &str = ".wal";
 const TEMPORARY_SUFFIX: &str = ".tmp";
-/// Behind the name of a segment that was set aside.
+/// Behind the name of a file that was set aside.
 pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// A segment's name: `%016x-%016x.wal` of its place in the log and of the first entry's index that

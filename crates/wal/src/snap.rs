@@ -13,7 +13,8 @@
 //! - To start: [`prepare`], [`Wal::read`](crate::Wal::read), [`load_newest`] of those that the log
 //!   [continues](crate::Contents::continues), [`Contents::open`](crate::Contents::open); or
 //!   [`Contents::open_damaged`](crate::Contents::open_damaged) if peers can make up for what is
-//!   lost.
+//!   lost, or [`Contents::start_over`](crate::Contents::start_over) if there is none. Those that
+//!   were passed over are [set aside](set_aside).
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ use quorate_proto::{raftpb, snappb};
 
 use crate::disk::{Disk, DiskError, DiskOp, DiskPath};
 use crate::recovery::SnapshotId;
+use crate::segment::DAMAGED_SUFFIX;
 
 const SUFFIX: &str = ".snap";
 const TEMPORARY_SUFFIX: &str = ".tmp";
@@ -36,8 +38,7 @@ const DATA_KEY: u8 = 2 << 3 | 2;
 pub struct Loaded {
     /// The newest intact one that is allowed, if there is any.
     pub snapshot: Option<raftpb::Snapshot>,
-    /// The newer ones that were allowed but are damaged, newest first. Their files were left as
-    /// they are.
+    /// The newer ones that were allowed but are damaged, newest first.
     pub damaged: Vec<DamagedSnapshot>,
 }
 
@@ -143,7 +144,13 @@ pub fn load_newest(
             continue;
         }
         let len = disk.len(&file)?;
-        match parse(disk.read(&file, 0, len as usize)?, id) {
+        let read = || Ok::<_, DiskError>(parse(disk.read(&file, 0, len as usize)?, id));
+        // A read that went to another place goes to the right one the next time.
+        let parsed = match read()? {
+            Err(_) => read()?,
+            sound => sound,
+        };
+        match parsed {
             Ok(snapshot) => {
                 loaded.snapshot = Some(snapshot);
                 break;
@@ -187,8 +194,44 @@ pub fn remove_ops(
 /// What removes the file of a snapshot that has one.
 #[must_use]
 pub fn removal_ops(dir: &DiskPath, snapshot: SnapshotId) -> [DiskOp; 2] {
-    let file = dir.join(&FileName(snapshot).to_string());
+    let file = file(dir, snapshot);
     [DiskOp::Remove { file }, DiskOp::SyncDir { dir: dir.clone() }]
+}
+
+/// Renames the files of snapshots that were passed over, so that they are never chosen again: what
+/// they stand for may go from now on. Durable on return, which gives their new names.
+///
+/// # Errors
+/// If the disk fails, or one of them has no file.
+pub fn set_aside(
+    disk: &mut dyn Disk,
+    dir: &DiskPath,
+    files: &[DiskPath],
+) -> Result<Vec<DiskPath>, DiskError> {
+    let mut names = Vec::new();
+    for file in files {
+        let aside = dir.join(&format!("{}{DAMAGED_SUFFIX}", file.name()));
+        disk.rename(file, &aside)?;
+        names.push(aside);
+    }
+    if !names.is_empty() {
+        disk.sync_dir(dir)?;
+    }
+    Ok(names)
+}
+
+/// The file of a snapshot, if it has one.
+#[must_use]
+pub fn file(dir: &DiskPath, snapshot: SnapshotId) -> DiskPath {
+    dir.join(&FileName(snapshot).to_string())
+}
+
+/// The files of all snapshots in a directory, newest first.
+///
+/// # Errors
+/// If the disk fails, or there is no such directory.
+pub fn files(disk: &dyn Disk, dir: &DiskPath) -> Result<Vec<DiskPath>, DiskError> {
+    Ok(newest_first(disk, dir)?.into_iter().map(|(_, file)| file).collect())
 }
 
 /// Which snapshot this is.

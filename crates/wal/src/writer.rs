@@ -66,6 +66,8 @@ pub struct Wal {
     pub(crate) hard_state: HardState,
     /// The highest index that was perhaps acknowledged and is lost; 0 if nothing is in doubt.
     pub(crate) doubtful_up_to: u64,
+    /// The term that the log had reached when it was opened: what is in doubt is of no later one.
+    pub(crate) opened_in: u64,
     /// The frames appended since operations were last taken.
     pub(crate) batch: BytesMut,
     /// What has to be done before the batch is written.
@@ -126,6 +128,7 @@ impl Wal {
             extent: Extent::beginning_at(1),
             hard_state: HardState::default(),
             doubtful_up_to: 0,
+            opened_in: 0,
             batch: BytesMut::new(),
             ops: Vec::new(),
             removals: Vec::new(),
@@ -339,11 +342,24 @@ impl Wal {
     /// again.
     ///
     /// # Panics
-    /// If the log ends before that index: then it cannot have caught up.
+    /// If the log ends before that index, and not with an entry of a later term than any when it was
+    /// opened: then it cannot have caught up.
     pub fn caught_up(&mut self) {
         let (last, doubtful) = (self.extent.last(), self.doubtful_up_to);
-        assert!(last >= doubtful, "the log ends with entry {last}, but {doubtful} is in doubt");
+        // A leader of a later term was elected without this member, so that it has all that was
+        // committed before its own first entry.
+        let is_of_later_leader = self.extent.term(last).is_some_and(|term| term > self.opened_in);
+        assert!(
+            last >= doubtful || is_of_later_leader,
+            "the log ends with entry {last}, but {doubtful} is in doubt"
+        );
         self.doubtful_up_to = 0;
+    }
+
+    /// The term that the log has reached.
+    pub(crate) fn latest_term(&self) -> u64 {
+        let last = self.extent.term(self.extent.last());
+        self.hard_state.term.max(last.unwrap_or(0))
     }
 
     /// What [`create`](Wal::create) was given.

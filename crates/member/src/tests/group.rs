@@ -8,8 +8,8 @@ use quorate_raft::{Body, NodeId, Role};
 use quorate_wal::disk::{DiskOp, MemDisk};
 
 use crate::{
-    BatchId, Config, Error, Input, Member, Output, PeerMessage, Request, RequestToken, Response,
-    ResponseBody, Time, Timer,
+    BatchId, Config, Error, Input, Member, Output, PeerMessage, Recovery, Request, RequestToken,
+    Response, ResponseBody, Time, Timer,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -161,17 +161,24 @@ impl Group {
     }
 
     /// Loses what is not synced, and starts the member again.
-    pub(super) fn power_loss(&mut self, index: usize) {
+    pub(super) fn power_loss(&mut self, index: usize) -> Recovery {
         self.batches[index].clear();
         self.disks[index].power_loss(|_| false);
-        self.lives[index] += 1;
-        let mut config = config(index, self.members.len(), self.lives[index]);
-        (self.adjust)(&mut config);
+        let config = self.next_life(index);
         let disk = &mut self.disks[index];
-        let (member, _) =
+        let (member, recovery) =
             Member::start(config, disk, self.now).expect("what a power loss leaves can be read");
         self.members[index] = member;
         self.collect(index);
+        recovery
+    }
+
+    /// What the member starts with the next time.
+    pub(super) fn next_life(&mut self, index: usize) -> Config {
+        self.lives[index] += 1;
+        let mut config = config(index, self.members.len(), self.lives[index]);
+        (self.adjust)(&mut config);
+        config
     }
 
     /// The leader's heartbeats, and all that follows from them, a few times.

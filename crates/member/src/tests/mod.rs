@@ -1,5 +1,6 @@
 //! Tests of the member as a whole, with a driver that does one thing at a time.
 
+mod cut_off;
 mod durability;
 mod group;
 mod membership;
@@ -7,3 +8,4 @@ mod reads;
 mod recovery;
 mod requests;
 mod snapshots;
+mod started_over;

@@ -8,13 +8,13 @@ use quorate_wal::inspect::{self, What};
 use super::group::{Group, get, put, value};
 use crate::{Config, Member, PeerMessage, Time, Timer};
 
-fn often(config: &mut Config) {
+pub(super) fn often(config: &mut Config) {
     config.snapshot_every = 5;
     config.snapshot_keep = 2;
     config.wal.segment_bytes = 1 << 12;
 }
 
-fn led(size: usize) -> Group {
+pub(super) fn led(size: usize) -> Group {
     let mut group = Group::with(size, often);
     group.campaign(0);
     group.settle();
@@ -22,7 +22,7 @@ fn led(size: usize) -> Group {
     group
 }
 
-fn write(group: &mut Group, count: usize) {
+pub(super) fn write(group: &mut Group, count: usize) {
     for _ in 0..count {
         let token = group.ask(0, put("a", "1"));
         group.settle();

@@ -78,6 +78,83 @@ fn a_leader_that_has_more_to_send_hears_of_it_as_well() {
     assert!(!group.view(N3).abstains);
 }
 
+/// Member 1 leads, all have four entries, and member 3 comes up without any of them. The leader
+/// has forgotten the first `through`.
+fn destroyed(through: u64) -> Group {
+    let mut group = Group::founded_with_leader(3, 0, Options::default());
+    group.propose(N1, &[8, 8]);
+    group.settle();
+    group.heartbeat(N1);
+    group.settle();
+    if through > 0 {
+        group.compact(N1, through, through);
+    }
+    group.crash(N3, 0);
+    group.destroy(N3);
+    group.restart(N3);
+    group
+}
+
+#[test]
+fn who_has_lost_everything_elects_nobody_until_it_has_it_again() {
+    for through in [0, 2, 4] {
+        let mut group = destroyed(through);
+        let view = group.view(N3);
+        assert_eq!((view.commit, view.log.last_index()), (LogIndex(0), LogIndex(0)));
+        assert_eq!((view.term, view.vote), (Term(2), Some(N1)), "this it has not forgotten");
+        assert!(view.abstains && view.configuration.is_empty());
+        // It neither stands nor votes, though it goes by no group at all.
+        let mut leaderless = destroyed(through);
+        leaderless.crash(N1, 0);
+        leaderless.silence();
+        leaderless.pre_campaign(N3);
+        leaderless.settle();
+        leaderless.stand(N3, N1);
+        leaderless.settle();
+        assert_eq!(leaderless.view(N3).role, Role::Follower);
+        leaderless.silence();
+        leaderless.pre_campaign(N2);
+        leaderless.settle();
+        leaderless.stand_by_itself(N2);
+        leaderless.settle();
+        let votes: Vec<_> = leaderless.delivered.iter().filter_map(vote_reply).collect();
+        assert_eq!((leaderless.leaders(), votes.last()), (vec![], Some(&false)));
+        assert_eq!((leaderless.view(N3).term, leaderless.view(N3).vote), (Term(3), None));
+        // Its leader counts on it and has nothing new to say; it hears of the loss all the same.
+        group.heartbeat(N1);
+        group.settle();
+        let lost = crate::AppendOutcome::Lost { committed: LogIndex(0), doubtful: LogIndex(4) };
+        let says_so = |message: &crate::Message| message.body == Body::AppendReply(lost);
+        assert!(group.delivered.iter().any(says_so), "{through}");
+        assert_eq!(group.log(N3), group.log(N1), "{through}");
+        group.heartbeat(N1);
+        group.settle();
+        let view = group.view(N3);
+        assert_eq!((view.abstains, view.commit), (false, LogIndex(4)), "{through}");
+        assert_eq!(view.configuration, group.view(N1).configuration);
+        group.crash(N1, 0);
+        group.campaign(N2);
+        group.settle();
+        assert_eq!(group.leaders(), [N2], "it votes again");
+    }
+}
+
+#[test]
+fn a_part_of_what_was_lost_is_not_enough() {
+    let mut group = destroyed(3);
+    group.isolate(&[N3]);
+    let snapshot = group.view(N1).snapshot.clone();
+    let (from, to, term) = (N1, N3, group.view(N1).term);
+    let body = Body::Snapshot(Box::new(snapshot));
+    group.event(N3, Event::Message(crate::Message { from, to, term, body }));
+    group.settle();
+    let view = group.view(N3);
+    assert_eq!((view.commit, view.abstains), (LogIndex(3), true), "entry 4 is in doubt");
+    group.crash(N3, usize::MAX);
+    group.restart(N3);
+    assert!(group.view(N3).abstains, "a restart makes it no better");
+}
+
 #[test]
 fn news_of_a_loss_that_comes_late_changes_nothing() {
     let mut group = damaged(2);

@@ -122,6 +122,16 @@ impl Disk {
         }
     }
 
+    /// Everything is gone but term and vote. The group began with an entry: nothing is known of it.
+    pub(super) fn lose_all(&mut self) {
+        *self = Disk {
+            hard_state: HardState { commit: LogIndex::ZERO, ..self.hard_state },
+            doubtful: self.doubtful.max(self.last_index()),
+            losses: self.losses + 1,
+            ..Disk::default()
+        };
+    }
+
     pub(super) fn write(&mut self, write: Write) {
         if let Some((snapshot, state)) = write.snapshot {
             assert!(snapshot.index > self.snapshot.index, "a snapshot replaces a later one");

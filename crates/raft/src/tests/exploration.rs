@@ -55,7 +55,9 @@ fn surroundings() -> BoxedStrategy<Step> {
                 Step::Crash { member, survivors, torn, restart }
             }),
         3 => member.clone().prop_map(|member| Step::Restart { member }),
-        2 => (member, 1usize..12).prop_map(|(member, entries)| Step::Damage { member, entries }),
+        2 => (member.clone(), 1usize..12)
+            .prop_map(|(member, entries)| Step::Damage { member, entries }),
+        1 => member.prop_map(|member| Step::Destroy { member }),
         14 => (1u8..64, 1u8..6).prop_map(|(members, rounds)| Step::Flow { members, rounds }),
         6 => (1u64..400).prop_map(|ticks| Step::Wait { ticks }),
     ]
@@ -197,6 +199,7 @@ fn the_walk_reaches_what_it_is_to_judge() {
         restores: 17,
         transfers: 25,
         abstained: 20,
+        started_over: 10,
     };
     assert!(total.reaches(least), "{total:?}");
 }

@@ -495,6 +495,13 @@ impl Group {
         self.node_mut(id).disk = disk;
     }
 
+    /// While it is down, its disk loses everything but term and vote.
+    pub(super) fn destroy(&mut self, id: NodeId) {
+        assert!(!self.is_up(id), "{id} is up");
+        self.touched.push(id);
+        self.node_mut(id).disk.lose_all();
+    }
+
     /// Whether it abstains, as it is or as it would come up.
     pub(super) fn abstains(&self, id: NodeId) -> bool {
         if self.is_up(id) { self.view(id).abstains } else { self.would_abstain(id) }

@@ -62,6 +62,8 @@ pub(super) struct Marks {
     pub(super) transfers: usize,
     /// Members that came up with entries lost by their disks.
     pub(super) abstained: usize,
+    /// Members that came up with nothing but term and vote.
+    pub(super) started_over: usize,
 }
 
 impl Marks {
@@ -75,9 +77,10 @@ impl Marks {
         self.numbers().iter().zip(least.numbers()).all(|(&number, least)| number >= least)
     }
 
-    fn numbers(self) -> [usize; 13] {
+    fn numbers(self) -> [usize; 14] {
         let Marks { elections, commits, reads, lease_reads, truncations, rollbacks, .. } = self;
-        let Marks { rivals, joint, changes, resigned, restores, transfers, abstained, .. } = self;
+        let Marks { rivals, joint, changes, resigned, restores, transfers, .. } = self;
+        let Marks { abstained, started_over, .. } = self;
         [
             elections,
             commits,
@@ -92,12 +95,14 @@ impl Marks {
             restores,
             transfers,
             abstained,
+            started_over,
         ]
     }
 
-    fn of(numbers: [usize; 13]) -> Marks {
+    fn of(numbers: [usize; 14]) -> Marks {
         let [elections, commits, reads, lease_reads, truncations, rollbacks, ..] = numbers;
-        let [.., rivals, joint, changes, resigned, restores, transfers, abstained] = numbers;
+        let [.., rivals, joint, changes, resigned, restores, transfers, _, _] = numbers;
+        let [.., abstained, started_over] = numbers;
         Marks {
             elections,
             commits,
@@ -112,6 +117,7 @@ impl Marks {
             restores,
             transfers,
             abstained,
+            started_over,
         }
     }
 }

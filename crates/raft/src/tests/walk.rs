@@ -69,6 +69,10 @@ pub(super) enum Step {
         member: usize,
         entries: usize,
     },
+    /// It crashes, and comes up with nothing but its term and its vote.
+    Destroy {
+        member: usize,
+    },
     /// A quiet time among some members: in order, without loss, for so many rounds.
     Flow {
         members: u8,
@@ -231,7 +235,8 @@ impl Walk {
                 }
             }
             Step::Restart { member } => self.restart(self.member(member)),
-            Step::Damage { member, entries } => self.damage(self.member(member), entries),
+            Step::Damage { member, entries } => self.damage(self.member(member), Some(entries)),
+            Step::Destroy { member } => self.damage(self.member(member), None),
             Step::Flow { members, rounds } => self.flow(members, rounds),
             Step::Wait { ticks } => self.group.now += ticks,
             Step::ElectionTimeout { member } => self.election_timeout(self.member(member)),
@@ -435,17 +440,25 @@ impl Walk {
         }
     }
 
-    /// Damage that leaves a quorum of every group, if nobody had better be asked.
-    fn damage(&mut self, member: NodeId, entries: usize) {
+    /// Damage to so many entries, or to everything, that leaves a quorum of every group, if nobody had
+    /// better be asked.
+    fn damage(&mut self, member: NodeId, entries: Option<usize>) {
         if self.group.ids().into_iter().all(|id| self.group.is_up(id) && !self.group.abstains(id))
             && self.elects_without(|id| id == member)
         {
             self.group.crash(member, usize::MAX);
             self.check();
-            self.group.damage(member, entries);
+            match entries {
+                Some(entries) => self.group.damage(member, entries),
+                None => self.group.destroy(member),
+            }
             self.check();
             self.restart(member);
-            self.invariants.marks.abstained += usize::from(self.group.abstains(member));
+            let abstains = usize::from(self.group.abstains(member));
+            match entries {
+                Some(_) => self.invariants.marks.abstained += abstains,
+                None => self.invariants.marks.started_over += abstains,
+            }
         }
     }
 

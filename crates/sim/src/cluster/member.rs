@@ -155,6 +155,9 @@ impl MemberNode {
         if !report.damaged_snapshots.is_empty() {
             io.mark("snapshot-passed-over");
         }
+        if report.started_over.is_some() {
+            io.mark("started-over");
+        }
         if report.entries > 0 {
             io.mark("member-recovered-entries");
         }

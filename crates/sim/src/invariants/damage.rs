@@ -11,6 +11,8 @@ use crate::engine::FileKind;
 /// What is still needed before damage to a disk counts as met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Damage {
+    /// Some of it is in the log: then a vote may be lost.
+    pub(crate) in_log: bool,
     /// Log and snapshots are read when the member starts.
     pub(crate) needs_start: bool,
     /// A store's values are not: its scrubber has to come by, from the beginning to the end.
@@ -30,6 +32,7 @@ impl Books {
     /// What was durable in a member's files is destroyed.
     pub(crate) fn damage(&mut self, member: usize, files: FileKind) {
         let damage = self.pages[member].damage.get_or_insert_default();
+        damage.in_log |= files == FileKind::Log;
         match files {
             FileKind::Log | FileKind::Snapshot => damage.needs_start = true,
             FileKind::Store => (damage.needs_scrub, damage.scrubbed_after) = (true, None),

@@ -158,7 +158,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     (
         starts_again::NAME,
         "a member starts from whatever crashes, losses of power and failed operations leave on its \
-         disk; it refuses nothing but damage",
+         disk; it refuses nothing but damage to its log",
     ),
 ];
 

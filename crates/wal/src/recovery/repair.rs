@@ -11,7 +11,7 @@ use crate::disk::{Disk, DiskError, DiskOp, DiskPath};
 use crate::error::WalError;
 use crate::extent::Extent;
 use crate::record::seal::Statement;
-use crate::recovery::{Contents, Kept, Recovered, Side, SnapshotId, TornTail};
+use crate::recovery::{Contents, Kept, Recovered, Remainder, Side, SnapshotId, TornTail};
 use crate::segment::{self, SegmentName};
 use crate::writer::{Wal, WalOptions};
 
@@ -44,11 +44,13 @@ impl Contents {
             extent,
             hard_state,
             doubtful_up_to,
+            opened_in: 0,
             batch: BytesMut::new(),
             ops: Vec::new(),
             removals: Vec::new(),
             dir,
         };
+        wal.opened_in = wal.latest_term();
         if let Some(torn) = &torn {
             // Later frames must not be followed by pieces of these.
             disk.write(&file, torn.offset, &vec![0; torn.bytes as usize])?;
@@ -80,21 +82,33 @@ impl Contents {
         })
     }
 
-    /// Replaces a damaged log by what is kept of it: in a segment that says of itself that the log
-    /// begins with it. Its name is what makes it so; only then are the others set aside.
+    /// Replaces a damaged log by what is kept of it.
     pub(super) fn replace(
-        self,
+        mut self,
         disk: &mut dyn Disk,
         snapshot: walpb::Snapshot,
         options: WalOptions,
     ) -> Result<Recovered, WalError> {
         let Kept { count, hard_state, doubtful_up_to, .. } = self.kept(id(&snapshot));
-        let Contents { dir, segments, replaced, replay, before, damage, metadata, .. } = self;
-        let mut entries = match count.expect("a damaged log has two sides") {
-            (Side::Behind, count) => (replay.entries, count),
-            (Side::Before, count) => (before.expect("it is damaged").entries, count),
+        let (side, count) = count.expect("a damaged log has two sides");
+        let entries = match side {
+            Side::Behind => &mut self.replay.entries,
+            Side::Before => &mut self.before.as_mut().expect("it is damaged").entries,
         };
-        let entries = entries.0.split_off(entries.0.len() - entries.1);
+        let entries = entries.split_off(entries.len() - count);
+        self.replace_by(disk, Remainder { snapshot, entries, hard_state, doubtful_up_to }, options)
+    }
+
+    /// Replaces a log by something else: in a segment that says of itself that the log begins with
+    /// it. Its name is what makes it so; only then are the others set aside.
+    pub(super) fn replace_by(
+        self,
+        disk: &mut dyn Disk,
+        remainder: Remainder,
+        options: WalOptions,
+    ) -> Result<Recovered, WalError> {
+        let Remainder { snapshot, entries, hard_state, doubtful_up_to } = remainder;
+        let Contents { dir, segments, replaced, damage, metadata, .. } = self;
         let last = *segments.last().expect("a log has a segment");
         // Also behind one that was being created, and had no entry yet.
         let half_created = self.half_created.iter().count() as u64;
@@ -114,12 +128,14 @@ impl Contents {
             extent: Extent::beginning_at(snapshot.index),
             hard_state,
             doubtful_up_to,
+            opened_in: 0,
             batch: BytesMut::new(),
             ops: Vec::new(),
             removals: Vec::new(),
             dir,
         };
         copy(disk, &mut wal, &snapshot, &entries, options)?;
+        wal.opened_in = wal.latest_term();
         wal.file = name.path(&wal.dir);
         wal.segment_bytes = options.whole_sectors();
         if let Some(half_created) = &self.half_created {

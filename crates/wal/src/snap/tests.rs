@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use quorate_proto::raftpb::{ConfState, SnapshotMetadata};
 
 use super::*;
-use crate::disk::MemDisk;
+use crate::disk::{DiskFailure, MemDisk};
 
 fn dir() -> DiskPath {
     DiskPath::new("snap").expect("a valid name")
@@ -129,6 +129,19 @@ fn each_damage_is_named_and_an_older_one_serves() {
 }
 
 #[test]
+fn a_read_of_another_place_makes_no_damaged_snapshot() {
+    let mut disk = prepared();
+    save(&mut disk, &snapshot(1, 7, vec![5; 3000]));
+    for place in 1..20 {
+        disk.arm(DiskFailure::MisdirectedRead { dir: dir(), place: place * 100 });
+        let loaded = load(&disk);
+        assert_eq!(loaded.damaged, []);
+        assert_eq!(loaded.snapshot, Some(snapshot(1, 7, vec![5; 3000])));
+        assert_eq!(disk.take_struck().misdirected_reads, 1);
+    }
+}
+
+#[test]
 fn a_loss_of_power_while_one_is_written_leaves_all_of_it_or_none() {
     let old = snapshot(1, 5, vec![1; 700]);
     let new = snapshot(2, 9, vec![2; 2000]);
@@ -186,6 +199,27 @@ fn all_but_the_newest_are_removed() {
         names,
         ["0000000000000002-0000000000000004.snap", "0000000000000002-0000000000000005.snap", "db"]
     );
+}
+
+#[test]
+fn one_that_was_set_aside_is_kept_and_never_found_again() {
+    let mut disk = prepared();
+    for index in 1..=3 {
+        save(&mut disk, &snapshot(1, index, "state"));
+    }
+    let all = files(&disk, &dir()).expect("a healthy disk");
+    let named: Vec<_> = (1..=3).rev().map(|index| SnapshotId { term: 1, index }).collect();
+    assert_eq!(all, named.iter().map(|id| file(&dir(), *id)).collect::<Vec<_>>());
+    let bytes = content(&disk, &all[0]);
+    let aside = set_aside(&mut disk, &dir(), &all[..2]).expect("a healthy disk");
+    disk.power_loss(|_| false);
+    assert_eq!(aside[0].name(), format!("{}.damaged", all[0].name()));
+    assert_eq!(content(&disk, &aside[0]), bytes);
+    assert_eq!(load(&disk).snapshot, Some(snapshot(1, 1, "state")));
+    assert_eq!(files(&disk, &dir()).expect("a healthy disk"), all[2..]);
+    // It can be taken once more.
+    save(&mut disk, &snapshot(1, 3, "again"));
+    assert_eq!(load(&disk).snapshot, Some(snapshot(1, 3, "again")));
 }
 
 #[test]

@@ -138,6 +138,29 @@ fn who_has_less_than_was_in_doubt_has_not_caught_up() {
 }
 
 #[test]
+fn an_entry_of_a_later_term_shows_that_nothing_behind_it_was_committed() {
+    let (mut disk, places) = written();
+    rot(&mut disk, &places, 10);
+    let mut wal = open_damaged(&mut disk, SnapshotId::BEGINNING).wal;
+    // A leader that this member did not elect had no more than eleven entries.
+    save(&mut disk, &mut wal, Some(state(3, 0, 9)), &[entry(10, 2, "a"), entry(11, 3, "b")]);
+    wal.caught_up();
+    save(&mut disk, &mut wal, Some(state(3, 0, 11)), &[]);
+    let recovered = open(&mut disk).expect("a whole log");
+    assert_eq!((indices(&recovered), recovered.doubtful_up_to), (all(1..=11), 0));
+}
+
+#[test]
+#[should_panic(expected = "the log ends with entry 11, but 24 is in doubt")]
+fn an_entry_of_the_term_that_the_log_had_reached_shows_nothing() {
+    let (mut disk, places) = written();
+    rot(&mut disk, &places, 10);
+    let mut wal = open_damaged(&mut disk, SnapshotId::BEGINNING).wal;
+    save(&mut disk, &mut wal, Some(state(3, 0, 9)), &[entry(10, 2, "a"), entry(11, 2, "b")]);
+    wal.caught_up();
+}
+
+#[test]
 fn damage_found_before_the_member_has_caught_up_does_not_lower_the_doubt() {
     let (mut disk, places) = written();
     rot(&mut disk, &places, 4);

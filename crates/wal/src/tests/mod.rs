@@ -10,6 +10,7 @@ mod flips;
 mod format;
 mod lifecycle;
 mod snapshots;
+mod start_over;
 
 use bytes::Bytes;
 use quorate_proto::raftpb::{Entry, HardState};

@@ -4,7 +4,6 @@
 use quorate_raft::{HardState, LogIndex, Progress, Role, Term};
 
 use super::super::books::Recovered;
-use super::super::damage::Damage;
 use super::super::monotonic_match::{self, MonotonicMatch};
 use super::super::no_disjoint_quorums::NoDisjointQuorums;
 use super::super::{
@@ -150,14 +149,22 @@ fn a_match_goes_back_only_to_what_the_follower_has_lost() {
 }
 
 #[test]
-fn only_a_damaged_member_may_refuse_to_start() {
+fn only_a_member_whose_log_is_damaged_may_refuse_to_start() {
     let mut books = books(&[&[1], &[1], &[1]]);
-    let refuses = |books: &Books| starts_again::check(books, 0, "the log is corrupt");
-    assert_reports(refuses(&books), starts_again::NAME, "n0 does not start, though nothing");
+    let check = |books: &Books| starts_again::check(books, 0, "the log is corrupt");
+    let assert_may_not = |books: &Books| {
+        let message = "n0 does not start, though nothing has damaged its log: the log is corrupt";
+        assert_reports(check(books), starts_again::NAME, message);
+    };
+    assert_may_not(&books);
+    for files in [FileKind::Store, FileKind::Snapshot] {
+        books.damage(0, files);
+        assert_may_not(&books);
+    }
     books.damage(0, FileKind::Log);
-    assert_eq!(refuses(&books), Ok(()));
+    assert_eq!(check(&books), Ok(()));
     books.replace(0);
-    assert_reports(refuses(&books), starts_again::NAME, "the log is corrupt");
+    assert_may_not(&books);
 }
 
 #[test]
@@ -171,7 +178,8 @@ fn a_disk_may_be_damaged_only_where_the_others_can_make_up_for_it() {
     assert!(three.may_damage(0), "but it may be hit again");
     three.crash(0);
     three.boot(0, recovered(log(&[1, 1])), true);
-    assert_eq!(three.pages[0].damage, Some(Damage::default()));
+    let damage = three.pages[0].damage.expect("it has not caught up");
+    assert!(damage.in_log && !damage.needs_start && !damage.needs_scrub);
     assert!(!three.may_damage(1), "it has only just started");
     three.pages[0].damage = None;
     assert!(three.may_damage(1));

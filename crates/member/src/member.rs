@@ -279,18 +279,17 @@ impl Member {
             Input::Request { token, request } => self.handle_request(token, request),
             Input::Timer(Timer::Election) => self.step(Event::Timer(TimerKind::Election), &[]),
             Input::Timer(Timer::Jitter) => self.step(Event::Timer(TimerKind::Jitter), &[]),
-            Input::Timer(Timer::Heartbeat) => {
-                self.step(Event::Timer(TimerKind::Heartbeat), &[]);
-                self.give_up_snapshots();
-            }
+            Input::Timer(Timer::Heartbeat) => self.step(Event::Timer(TimerKind::Heartbeat), &[]),
             Input::Timer(Timer::Housekeeping) => self.keep_house(),
             Input::Timer(Timer::Upkeep) => {
                 self.outputs.push_back(Output::SetTimer(Timer::Upkeep));
                 self.keep_store(disk);
+                self.give_up_snapshots();
                 self.retry_receiving(disk);
                 self.hand_over_snapshot();
+                self.ask_for_snapshot();
             }
-            Input::Disk { batch, result: Ok(()) } => self.handle_durable(batch),
+            Input::Disk { batch, result: Ok(()) } => self.handle_durable(batch, disk),
             Input::Disk { result: Err(error), .. } => {
                 // After a failed sync nobody knows which pages are on the disk, and a second sync
                 // would not say (fsyncgate).
@@ -487,7 +486,7 @@ impl Member {
         self.outputs.push_back(Output::Reply { token, result });
     }
 
-    fn handle_durable(&mut self, batch: BatchId) {
+    fn handle_durable(&mut self, batch: BatchId, disk: &dyn Disk) {
         if let Some(written) = self.journal.completed(batch, &mut self.store) {
             self.step(Event::Persisted(written), &[]);
             while self.held.front().is_some_and(|(after, _)| after.sequence <= written.sequence) {
@@ -495,7 +494,7 @@ impl Member {
                 self.outputs.push_back(Output::Send(message));
             }
         }
-        self.finish_snapshot(batch);
+        self.finish_snapshot(batch, disk);
     }
 
     fn keep_house(&mut self) {

@@ -3,6 +3,7 @@
 mod durability;
 mod group;
 mod membership;
+mod offers;
 mod reads;
 mod recovery;
 mod requests;

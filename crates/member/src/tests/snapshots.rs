@@ -129,6 +129,7 @@ fn a_snapshot_that_is_lost_is_sent_again() {
     }
     assert_eq!(lost, 1, "it is taken to be under way");
     group.now.0 += 60_000_000_000;
+    group.fire(0, Timer::Upkeep);
     group.beat(0);
     assert_eq!(group.members[2].applied(), group.members[0].applied());
 }
@@ -183,6 +184,7 @@ fn what_is_no_state_is_not_installed() {
     assert_eq!(damaged, 1);
     assert_eq!(group.members[2].view().snapshot.index, LogIndex::ZERO);
     group.now.0 += 60_000_000_000;
+    group.fire(0, Timer::Upkeep);
     group.beat(0);
     assert_eq!(group.members[2].applied(), group.members[0].applied());
 }

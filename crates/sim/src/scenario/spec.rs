@@ -90,6 +90,7 @@ pub(crate) const MARKS: &[&str] = &[
     "snapshot-passed-over",
     "snapshot-recovered",
     "snapshot-taken",
+    "store-fetched",
     "store-repaired",
     "torn-tail-repaired",
     "transfer-aborted",

@@ -8,6 +8,7 @@ use quorate_raft::{EntryRange, LogIndex, NodeId, Snapshot};
 use quorate_wal::disk::Disk;
 
 use crate::codec;
+use crate::config::Time;
 use crate::journal::EntryKind;
 use crate::member::{Member, refusal};
 use crate::membership;
@@ -17,7 +18,11 @@ use crate::request::{Request, ResponseBody};
 /// What the store does not reflect yet, in order. It waits here while a record that it needs is
 /// damaged.
 #[derive(Debug, Default)]
-pub(crate) struct Agreed(VecDeque<Next>);
+pub(crate) struct Agreed {
+    next: VecDeque<Next>,
+    /// Behind which entry it waits, and since when.
+    held_up: Option<(LogIndex, Time)>,
+}
 
 #[derive(Debug)]
 enum Next {
@@ -27,38 +32,66 @@ enum Next {
 
 impl Agreed {
     pub(crate) fn entries(&mut self, range: EntryRange) {
-        self.0.push_back(Next::Entries(range));
+        self.next.push_back(Next::Entries(range));
     }
 
     /// The state that it stands for holds all that was agreed on before.
     pub(crate) fn snapshot(&mut self, snapshot: Snapshot) {
-        self.0.clear();
-        self.0.push_back(Next::Snapshot(snapshot));
+        self.forget_entries();
+        self.next.push_back(Next::Snapshot(snapshot));
     }
 
     /// A snapshot takes the place of the log, and of entries that have not been applied.
     pub(crate) fn forget_entries(&mut self) {
-        self.0.clear();
+        *self = Agreed::default();
+    }
+
+    /// Since when a damaged record has held up the entry that is next; `None` if none does.
+    pub(crate) fn held_up_since(&self) -> Option<Time> {
+        self.held_up.map(|(_, since)| since)
+    }
+
+    /// Whether an entry is among those that wait.
+    pub(crate) fn reaches(&self, index: LogIndex) -> bool {
+        matches!(self.next.back(), Some(Next::Entries(range)) if index <= range.last)
+    }
+
+    /// The store has come to reflect all entries up to one otherwise.
+    pub(crate) fn forget_through(&mut self, index: LogIndex) {
+        self.held_up = None;
+        for next in std::mem::take(&mut self.next) {
+            match next {
+                Next::Entries(range) if range.last <= index => {}
+                Next::Entries(EntryRange { first, last }) => {
+                    self.entries(EntryRange { first: first.max(index.next()), last });
+                }
+                Next::Snapshot(_) => unreachable!("what waits behind damage are entries"),
+            }
+        }
     }
 }
 
 impl Member {
     /// Applies what was agreed on, as far as the store can be read.
     pub(crate) fn follow_up(&mut self, disk: &dyn Disk) {
-        while let Some(next) = self.agreed.0.pop_front() {
+        while let Some(next) = self.agreed.next.pop_front() {
             match next {
                 Next::Snapshot(snapshot) => self.restore(&snapshot, disk),
                 Next::Entries(range) => {
                     assert_eq!(range.first, self.applied.next(), "entries are applied in order");
                     if let Err(damage) = self.apply(range, disk) {
                         let rest = EntryRange { first: self.applied.next(), last: range.last };
-                        self.agreed.0.push_front(Next::Entries(rest));
+                        self.agreed.next.push_front(Next::Entries(rest));
+                        let is_here = |(at, _): &(LogIndex, Time)| *at == self.applied;
+                        let earlier = self.agreed.held_up.filter(is_here);
+                        self.agreed.held_up = earlier.or(Some((self.applied, self.now)));
                         self.note_damage(damage);
                         return;
                     }
                 }
             }
         }
+        self.agreed.held_up = None;
     }
 
     /// An error if an entry cannot be applied yet; those before it were.

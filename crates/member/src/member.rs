@@ -293,8 +293,9 @@ impl Member {
                 self.give_up_snapshots();
                 self.retry_receiving(disk);
                 self.hand_over_snapshot();
+                self.ask_for_snapshot();
             }
-            Input::Disk { batch, result: Ok(()) } => self.handle_durable(batch),
+            Input::Disk { batch, result: Ok(()) } => self.handle_durable(batch, disk),
             Input::Disk { result: Err(error), .. } => {
                 // After a failed sync nobody knows which pages are on the disk, and a second sync
                 // would not say (fsyncgate).
@@ -498,7 +499,7 @@ impl Member {
         self.outputs.push_back(Output::Reply { token, result });
     }
 
-    fn handle_durable(&mut self, batch: BatchId) {
+    fn handle_durable(&mut self, batch: BatchId, disk: &dyn Disk) {
         if let Some(written) = self.journal.completed(batch, &mut self.store) {
             self.step(Event::Persisted(written), &[]);
             while self.held.front().is_some_and(|(after, _)| after.sequence <= written.sequence) {
@@ -506,7 +507,7 @@ impl Member {
                 self.outputs.push_back(Output::Send(message));
             }
         }
-        self.finish_snapshot(batch);
+        self.finish_snapshot(batch, disk);
     }
 
     fn keep_house(&mut self) {

@@ -1,20 +1,22 @@
-//! Snapshots of the store: taken, sent to followers that are far behind, received, and restored
-//! from.
+//! Snapshots of the store: taken, sent to members that need one, received, and restored from.
 //!
 //! A snapshot is a checkpoint of the store: its *manifest* names the segments' files, which stay
 //! where they are. It is what a snapshot's file holds, and what a leader's message brings; the
 //! follower then asks for the segments, chunk by chunk, and hands the message to consensus when it
 //! has them all. So what consensus is told of is always what this disk has.
 
+mod offers;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use quorate_mvcc::{ChunkId, Incoming, Manifest};
 use quorate_raft::{
-    Body, Event, HardState, IoId, LogIndex, Message, NodeId, ProgressState, Snapshot,
+    Body, Event, HardState, IoId, LogIndex, Message, NodeId, ProgressState, Snapshot, Term,
 };
 use quorate_wal::disk::{Disk, DiskError};
 
+use self::offers::Asking;
 use crate::config::{Config, Time};
 use crate::journal::State;
 use crate::member::{BatchId, Member, Output, PeerMessage};
@@ -28,8 +30,8 @@ const MOST_REPEATS: u32 = 4;
 pub(crate) struct Snapshots {
     /// Those with a file, oldest first: the last one is the one that consensus knows of.
     kept: VecDeque<State>,
-    /// One of our own that is being written, and in which batch.
-    being_written: Option<(BatchId, State)>,
+    /// One that is being written, and does not take the place of our log.
+    being_written: Option<Writing>,
     /// One whose segments are being fetched.
     arriving: Option<Arriving>,
     /// One that is all here; consensus decides whether to take it.
@@ -40,14 +42,24 @@ pub(crate) struct Snapshots {
     sent: Vec<Sent>,
     /// The newest is of no use to somebody: another one is taken as soon as it can be.
     is_stale: bool,
+    /// Whom this member has asked for one, because damage holds it up.
+    asking: Asking,
+}
+
+/// A snapshot that is being written.
+#[derive(Debug)]
+struct Writing {
+    batch: BatchId,
+    state: State,
+    /// It is of another member's store, and leads on from ours.
+    is_fetched: bool,
 }
 
 /// A snapshot whose segments are being fetched.
 #[derive(Debug)]
 struct Arriving {
-    /// What its leader said.
-    message: Message,
-    snapshot: Snapshot,
+    source: Source,
+    index: LogIndex,
     /// `None` once all is here.
     segments: Option<Incoming>,
     /// The store's manifest, once all is here.
@@ -56,7 +68,31 @@ struct Arriving {
     heard: Time,
 }
 
-/// A snapshot that a follower is being sent.
+/// Why a snapshot is being fetched.
+#[derive(Debug)]
+enum Source {
+    /// It came from the leader, and consensus decides on it. What was said.
+    Leader(Message),
+    /// Damage holds this member up, and another one has offered it.
+    Offer {
+        from: NodeId,
+        /// Of its last entry.
+        term: Term,
+        /// How often in a row something had to be asked for again.
+        silences: u32,
+    },
+}
+
+impl Source {
+    fn from(&self) -> NodeId {
+        match self {
+            Source::Leader(message) => message.from,
+            Source::Offer { from, .. } => *from,
+        }
+    }
+}
+
+/// A snapshot that somebody is being sent.
 #[derive(Debug)]
 struct Sent {
     to: NodeId,
@@ -74,7 +110,7 @@ impl Snapshots {
 
     fn manifests(&self) -> Vec<&Manifest> {
         let sent = self.sent.iter().map(|sent| &sent.state);
-        let written = self.being_written.iter().map(|(_, state)| state);
+        let written = self.being_written.iter().map(|writing| &writing.state);
         let states = self.kept.iter().chain(sent).chain(written).chain(&self.incoming);
         let arriving = self.arriving.iter().filter_map(|arriving| arriving.manifest.as_ref());
         states.map(|state| &state.manifest).chain(arriving).collect()
@@ -98,13 +134,14 @@ impl Member {
         let snapshot = Snapshot { index, term, configuration: configuration.clone() };
         let state = State { snapshot, manifest: self.store.checkpoint() };
         self.journal.write_snapshot(&state);
-        self.snapshots.being_written = Some((self.journal.next_batch(), state));
+        let batch = self.journal.next_batch();
+        self.snapshots.being_written = Some(Writing { batch, state, is_fetched: false });
     }
 
-    /// A batch is durable: perhaps with it a snapshot of ours, so that the log can be shortened.
-    pub(crate) fn finish_snapshot(&mut self, batch: BatchId) {
-        let Some((_, state)) =
-            self.snapshots.being_written.take_if(|(awaited, _)| *awaited <= batch)
+    /// A batch is durable: perhaps with it a snapshot, so that the log can be shortened.
+    pub(crate) fn finish_snapshot(&mut self, batch: BatchId, disk: &dyn Disk) {
+        let Some(Writing { state, is_fetched, .. }) =
+            self.snapshots.being_written.take_if(|writing| writing.batch <= batch)
         else {
             return;
         };
@@ -112,6 +149,14 @@ impl Member {
         // The leader has sent a newer one meanwhile.
         if snapshot <= self.raft.view().snapshot.index {
             return;
+        }
+        // What held us up may have been repaired meanwhile.
+        if is_fetched && snapshot > self.applied {
+            if !self.replace_store(&state, disk) {
+                return;
+            }
+            self.agreed.forget_through(snapshot);
+            self.upkeep.health.fetched += 1;
         }
         let Config { snapshot_keep, snapshot_bytes, .. } = self.config;
         let through = self.journal.superfluous(snapshot, snapshot_keep, snapshot_bytes / 2);
@@ -151,36 +196,40 @@ impl Member {
         let Ok(manifest) = Manifest::decode(manifest) else { return };
         // Another leader may have the same snapshot in other segments.
         let same = |arriving: &Arriving| {
+            let Source::Leader(message) = &arriving.source else { return false };
             let segments = arriving.segments.as_ref();
-            arriving.snapshot == snapshot
+            Member::snapshot_of(message) == Some(&snapshot)
                 && segments.is_none_or(|segments| *segments.manifest() == manifest)
         };
         if let Some(arriving) = self.snapshots.arriving.as_mut().filter(|known| same(known)) {
-            arriving.message = message;
+            arriving.source = Source::Leader(message);
             return;
         }
         if self.snapshots.incoming.is_some() {
             return;
         }
+        self.receive(Source::Leader(message), snapshot.index, manifest, disk);
+    }
+
+    /// Begins to fetch what is not here of a snapshot.
+    fn receive(&mut self, source: Source, index: LogIndex, manifest: Manifest, disk: &dyn Disk) {
         let damaged: Vec<_> = self.damage().map(|damage| damage.segment).collect();
         let segments = self.store.receive(manifest, &damaged, self.config.chunk_bytes);
-        let heard = self.now;
-        let arriving =
-            Arriving { message, snapshot, segments: Some(segments), manifest: None, heard };
-        self.snapshots.arriving = Some(arriving);
+        let (segments, heard) = (Some(segments), self.now);
+        self.snapshots.arriving = Some(Arriving { source, index, segments, manifest: None, heard });
         if let Err(error) = self.go_on_receiving(disk) {
             self.halt(error);
         }
     }
 
-    /// Asks for what is missing, or hands to consensus what is all here.
+    /// Asks for what is missing, or hands over what is all here.
     fn go_on_receiving(&mut self, disk: &dyn Disk) -> Result<(), DiskError> {
         let Some(arriving) = &mut self.snapshots.arriving else { return Ok(()) };
         if let Some(segments) = &mut arriving.segments {
             match segments.next_missing(disk)? {
                 Some(chunk) => {
                     arriving.heard = self.now;
-                    let (to, index) = (arriving.message.from, arriving.snapshot.index);
+                    let (to, index) = (arriving.source.from(), arriving.index);
                     self.send_to_store(to, StoreMessage::Fetch { index, chunk });
                     return Ok(());
                 }
@@ -197,16 +246,28 @@ impl Member {
         Ok(())
     }
 
-    /// All segments of a snapshot are here. It is of what was committed, so that whoever leads now
-    /// would say the same of it.
+    /// Perhaps all segments of a snapshot are here.
     pub(crate) fn hand_over_snapshot(&mut self) {
+        match self.snapshots.arriving.as_ref().map(|arriving| &arriving.source) {
+            Some(Source::Leader(_)) => self.hand_to_consensus(),
+            Some(Source::Offer { .. }) => self.take_over(),
+            None => {}
+        }
+    }
+
+    /// What a leader sent is of what was committed, so that whoever leads now would say the same of
+    /// it.
+    fn hand_to_consensus(&mut self) {
         let is_here = |arriving: &mut Arriving| arriving.manifest.is_some();
         let (Some(leader), term) = (self.raft.leader(), self.raft.term()) else { return };
         let Some(arriving) = self.snapshots.arriving.take_if(is_here) else { return };
         if leader == self.config.id {
             return;
         }
-        let Arriving { message, snapshot, manifest, .. } = arriving;
+        let Arriving { source: Source::Leader(message), manifest, .. } = arriving else {
+            unreachable!("what was offered does not go to consensus");
+        };
+        let snapshot = Member::snapshot_of(&message).expect("it brought one").clone();
         let manifest = manifest.expect("it is here");
         self.snapshots.arrived = Some(State { snapshot, manifest });
         self.step(Event::Message(Message { from: leader, term, ..message }), &[]);
@@ -223,11 +284,14 @@ impl Member {
     ) {
         let Some(arriving) = &mut self.snapshots.arriving else { return };
         let Some(segments) = arriving.segments.as_mut() else { return };
-        if arriving.snapshot.index != index {
+        if arriving.index != index {
             return;
         }
         // What is not taken is asked for again, here or after a while.
         if let Ok(operations) = segments.accept(chunk, data) {
+            if let Source::Offer { silences, .. } = &mut arriving.source {
+                *silences = 0;
+            }
             self.journal.before_log(operations);
             if let Err(error) = self.go_on_receiving(disk) {
                 self.halt(error);
@@ -235,7 +299,7 @@ impl Member {
         }
     }
 
-    /// A follower asks for a chunk of a snapshot that it was sent.
+    /// Somebody asks for a chunk of a snapshot that it was sent.
     pub(crate) fn send_chunk(
         &mut self,
         to: NodeId,
@@ -266,12 +330,25 @@ impl Member {
     pub(crate) fn retry_receiving(&mut self, disk: &dyn Disk) {
         let patience = self.config.snapshot_retry_ns / 4;
         let Some(arriving) = &self.snapshots.arriving else { return };
-        if arriving.snapshot.index <= self.raft.view().commit {
-            // The log has got there by itself.
+        let is_of_use = match arriving.source {
+            // Or else the log has got there by itself.
+            Source::Leader(_) => arriving.index > self.raft.view().commit,
+            Source::Offer { silences, .. } => self.offer_helps(arriving.index, silences),
+        };
+        if !is_of_use {
             self.snapshots.arriving = None;
-        } else if arriving.heard.0 + patience <= self.now.0
-            && let Err(error) = self.go_on_receiving(disk)
+            return;
+        }
+        if arriving.heard.0 + patience > self.now.0 {
+            return;
+        }
+        if let Some(Arriving {
+            source: Source::Offer { silences, .. }, segments: Some(_), ..
+        }) = &mut self.snapshots.arriving
         {
+            *silences += 1;
+        }
+        if let Err(error) = self.go_on_receiving(disk) {
             self.halt(error);
         }
     }
@@ -289,15 +366,23 @@ impl Member {
     pub(crate) fn restore(&mut self, snapshot: &Snapshot, disk: &dyn Disk) {
         let state = self.snapshots.incoming.take().expect("it came, and was written");
         assert_eq!(state.snapshot, *snapshot, "it is the one that came last");
-        assert!(snapshot.index > self.applied, "a snapshot leads on");
+        if self.replace_store(&state, disk) {
+            self.snapshots.kept.push_back(state);
+            self.release_old();
+        }
+    }
+
+    /// The store is the one of a snapshot that is durable, or else the member halts.
+    fn replace_store(&mut self, state: &State, disk: &dyn Disk) -> bool {
+        assert!(state.snapshot.index > self.applied, "a snapshot leads on");
         // What is damaged between its writing and now is found when the member starts again.
         if let Err(error) = self.store.replace(&state.manifest, disk) {
             self.halt(error);
-            return;
+            return false;
         }
-        self.applied = snapshot.index;
-        self.snapshots.kept.push_back(state);
-        self.release_old();
+        self.applied = state.snapshot.index;
+        self.look_anew();
+        true
     }
 
     /// What goes with a snapshot that consensus sends.

@@ -1,8 +1,8 @@
-//! What members' stores say to each other: parts of snapshots, and records to repair by.
+//! What members' stores say to each other: parts of snapshots, and what to repair by.
 
 use bytes::Bytes;
 use quorate_mvcc::{ChangeId, ChunkId};
-use quorate_raft::{LogIndex, NodeId};
+use quorate_raft::{LogIndex, NodeId, Term};
 use quorate_wal::disk::Disk;
 
 use crate::member::Member;
@@ -38,6 +38,20 @@ pub enum StoreMessage {
         /// Its record; none if this store has no such change (any more).
         record: Option<Bytes>,
     },
+    /// A member's store does not get beyond an entry, since it is damaged.
+    WantSnapshot {
+        /// Which entry.
+        after: LogIndex,
+    },
+    /// The answer to [`StoreMessage::WantSnapshot`]: the sender's newest snapshot.
+    Offer {
+        /// Its last entry.
+        index: LogIndex,
+        /// That entry's term.
+        term: Term,
+        /// The manifest of the store.
+        manifest: Bytes,
+    },
 }
 
 impl Member {
@@ -59,6 +73,10 @@ impl Member {
             },
             StoreMessage::Record { change, record } => {
                 self.repair(&change, record.as_deref(), disk)
+            }
+            StoreMessage::WantSnapshot { after } => self.offer_snapshot(from, after),
+            StoreMessage::Offer { index, term, manifest } => {
+                self.take_offer(from, (index, term), &manifest, disk);
             }
         }
     }

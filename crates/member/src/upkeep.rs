@@ -1,7 +1,10 @@
 //! The store's upkeep, a little at a time: what compactions left to do, looking for damage before
 //! somebody meets it, and repairing what was found from other members.
 
+use std::collections::BTreeSet;
+
 use quorate_mvcc::{ChangeId, Damage, DamagedPart, RepairError, Scrubber};
+use quorate_raft::NodeId;
 use quorate_wal::disk::Disk;
 
 use crate::config::Time;
@@ -13,7 +16,7 @@ use crate::store_messages::StoreMessage;
 pub(crate) struct Upkeep {
     scrubber: Scrubber,
     damaged: Vec<Known>,
-    health: Health,
+    pub(crate) health: Health,
 }
 
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Health {
     pub repaired: u64,
     /// How often all of the store was looked at.
     pub scrubs: u64,
+    /// How often it could not be repaired, and became another member's.
+    pub fetched: u64,
 }
 
 impl Member {
@@ -75,11 +80,7 @@ impl Member {
 
     /// Asks the others for what is damaged; keys' files are written anew from the data.
     fn see_to_damage(&mut self, disk: &dyn Disk) {
-        let others: Vec<_> = {
-            let mut members = self.raft.view().configuration.members();
-            members.retain(|member| *member != self.config.id);
-            members
-        };
+        let others = self.others();
         let mut position = 0;
         while let Some(known) = self.upkeep.damaged.get_mut(position) {
             let patience = self.config.read_retry_ns;
@@ -108,6 +109,20 @@ impl Member {
                 }
             }
         }
+    }
+
+    /// The members to ask.
+    pub(crate) fn others(&self) -> Vec<NodeId> {
+        let mut members = self.raft.view().configuration.members();
+        members.retain(|member| *member != self.config.id);
+        members
+    }
+
+    /// The store is another one. What was damaged of the last one counts as far as it is shared.
+    pub(crate) fn look_anew(&mut self) {
+        let segments: BTreeSet<_> =
+            self.store.segments().iter().map(|segment| segment.id).collect();
+        self.upkeep.damaged.retain(|known| segments.contains(&known.damage.segment));
     }
 
     /// Another member's record of a change.

@@ -4,6 +4,7 @@ mod cut_off;
 mod durability;
 mod group;
 mod membership;
+mod offers;
 mod reads;
 mod recovery;
 mod requests;

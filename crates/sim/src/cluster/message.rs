@@ -50,6 +50,10 @@ impl Message {
                 StoreMessage::Record { change, record } => {
                     (3, &change.key, record).hash(&mut hasher);
                 }
+                StoreMessage::WantSnapshot { after } => (4, after).hash(&mut hasher),
+                StoreMessage::Offer { index, term, manifest } => {
+                    (5, index, term, manifest).hash(&mut hasher);
+                }
             },
             Message::Request { id, .. } => hasher.write_u32(*id),
             Message::Reply { id, result } => {
@@ -103,6 +107,10 @@ fn describe_store(message: &StoreMessage) -> Value {
         StoreMessage::Record { change, record } => json!({ "record": {
             "revision": change.revision.0, "found": record.is_some(),
         } }),
+        StoreMessage::WantSnapshot { after } => json!({ "want_snapshot": { "after": after.0 } }),
+        StoreMessage::Offer { index, term, .. } => {
+            json!({ "offer": { "snapshot": index.0, "term": term.0 } })
+        }
     }
 }
 

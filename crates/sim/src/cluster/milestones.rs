@@ -53,6 +53,9 @@ impl Milestones {
         if now.health.repaired > before.health.repaired {
             io.mark("store-repaired");
         }
+        if now.health.fetched > before.health.fetched {
+            io.mark("store-fetched");
+        }
         if now.health.found_by_scrubbing > before.health.found_by_scrubbing {
             io.mark("scrub-found-damage");
         }

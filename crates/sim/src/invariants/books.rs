@@ -9,7 +9,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use quorate_member::EntryKind;
+use quorate_member::{EntryKind, Member};
 use quorate_mvcc::{Revision, Store};
 use quorate_raft::{
     Configuration, HardState, LogIndex, NodeId as RaftId, Progress, ProtocolView, Role, Snapshot,
@@ -93,6 +93,8 @@ pub(crate) struct State {
     pub(crate) snapshot: LogIndex,
     /// It takes no part in elections, since its disk has lost what a quorum may rest on.
     pub(crate) abstains: bool,
+    /// How many stores of others it has taken over since it started.
+    pub(crate) fetched: u64,
 }
 
 /// What of a member's store the invariants look at in each step.
@@ -175,19 +177,22 @@ impl State {
         last_index: LogIndex::ZERO,
         snapshot: LogIndex::ZERO,
         abstains: false,
+        fetched: 0,
     };
 
-    fn of(view: &ProtocolView<'_>, applied: LogIndex) -> State {
+    fn of(member: &Member) -> State {
+        let view = member.view();
         State {
             term: view.term,
             vote: view.vote,
             role: view.role,
             commit: view.commit,
-            applied,
+            applied: member.applied(),
             base: view.log.base(),
             last_index: view.log.last_index(),
             snapshot: view.snapshot.index,
             abstains: view.abstains,
+            fetched: member.health().fetched,
         }
     }
 }
@@ -219,7 +224,8 @@ impl Change<'_> {
     /// The store is what a snapshot holds, and not what the log's entries led to.
     pub(crate) fn restored(&self) -> bool {
         let applied = if self.booted { LogIndex::ZERO } else { self.before.applied };
-        applied < self.after.base && self.after.base <= self.after.applied
+        let from_consensus = applied < self.after.base && self.after.base <= self.after.applied;
+        from_consensus || self.after.fetched > self.before.fetched
     }
 }
 
@@ -555,7 +561,7 @@ impl Books {
         let view = node.member.view();
         let booted = crate::cluster::is_boot(step);
         let (before, group_before) = (self.pages[member].state, self.pages[member].group());
-        let after = State::of(&view, node.member.applied());
+        let after = State::of(&node.member);
         let first_changed =
             if booted { node.activity.changed_from } else { self.follow(member, node, &view)? };
         let page = &mut self.pages[member];

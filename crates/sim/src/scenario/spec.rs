@@ -91,6 +91,7 @@ pub(crate) const MARKS: &[&str] = &[
     "snapshot-recovered",
     "snapshot-taken",
     "started-over",
+    "store-fetched",
     "store-repaired",
     "torn-tail-repaired",
     "transfer-aborted",

@@ -4,7 +4,7 @@ use quorate_member::{PeerMessage, StoreMessage};
 use quorate_mvcc::{ChangeId, ChunkId, Revision, SegmentId};
 use quorate_proto::quoratepb as pb;
 use quorate_proto::quoratepb::store::Message;
-use quorate_raft::{LogIndex, NodeId};
+use quorate_raft::{LogIndex, NodeId, Term};
 
 use super::WireError;
 
@@ -21,6 +21,12 @@ pub(super) fn to_wire(from: NodeId, to: NodeId, message: StoreMessage) -> pb::St
         }
         StoreMessage::Record { change, record } => {
             Message::Record(pb::Record { id: Some(from_change_id(change)), record })
+        }
+        StoreMessage::WantSnapshot { after } => {
+            Message::WantSnapshot(pb::WantSnapshot { after: after.0 })
+        }
+        StoreMessage::Offer { index, term, manifest } => {
+            Message::Offer(pb::Offer { index: index.0, term: term.0, manifest })
         }
     };
     pb::Store { from: from.0, to: to.0, message: Some(message) }
@@ -39,6 +45,12 @@ pub(super) fn from_wire(store: pb::Store) -> Result<PeerMessage, WireError> {
         }
         Message::Record(pb::Record { id, record }) => {
             StoreMessage::Record { change: to_change_id("Record", id)?, record }
+        }
+        Message::WantSnapshot(pb::WantSnapshot { after }) => {
+            StoreMessage::WantSnapshot { after: LogIndex(after) }
+        }
+        Message::Offer(pb::Offer { index, term, manifest }) => {
+            StoreMessage::Offer { index: LogIndex(index), term: Term(term), manifest }
         }
     };
     Ok(PeerMessage::Store { from: NodeId(store.from), to: NodeId(store.to), message })

@@ -128,6 +128,8 @@ fn what_stores_say_arrives_as_it_was_sent() {
         StoreMessage::WantRecord { change: change.clone() },
         StoreMessage::Record { change: change.clone(), record: None },
         StoreMessage::Record { change, record: Some(Bytes::from_static(b"a record")) },
+        StoreMessage::WantSnapshot { after: index },
+        StoreMessage::Offer { index, term: Term(5), manifest: Bytes::from_static(b"a manifest") },
     ] {
         let message = PeerMessage::Store { from: NodeId(2), to: NodeId(3), message };
         let bytes = to_frame(message.clone()).encode_to_vec();

@@ -86,6 +86,9 @@ fn a_store_is_restored_when_it_holds_more_than_the_log_could_have_led_to() {
     assert!(made.change().restored());
     made.after.applied = LogIndex(1);
     assert!(!made.change().restored(), "it waits for its disk");
+    made.after.fetched = 1;
+    assert!(made.change().restored(), "it is another member's");
+    made.before.fetched = 1;
     (made.before.applied, made.after.applied, made.booted) = (LogIndex(3), LogIndex(3), true);
     assert!(made.change().restored(), "it started from it");
 }

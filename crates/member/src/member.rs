@@ -132,6 +132,18 @@ pub enum HaltReason {
     /// A snapshot that has just been received cannot be opened.
     #[error("the snapshot that was received cannot be opened: {0}")]
     Snapshot(#[from] quorate_mvcc::OpenError),
+    /// Of the store, more is damaged than what others could help with while it is open.
+    #[error(
+        "the store is damaged beyond repair while it is open ({0}); start the member again: it goes \
+         on from an older snapshot, or with what another member has"
+    )]
+    Unrepairable(Damage),
+    /// The store is damaged, and there is no other member.
+    #[error(
+        "the store is damaged ({0}), and there is no other member to repair it from; 'quorate store \
+         verify' lists what is damaged; restore the data directory from a copy"
+    )]
+    NoCopy(Damage),
 }
 
 /// The timers that a driver keeps for a member. Setting one again replaces it, even if it has fired

@@ -8,7 +8,7 @@ use quorate_raft::NodeId;
 use quorate_wal::disk::Disk;
 
 use crate::config::Time;
-use crate::member::Member;
+use crate::member::{HaltReason, Member};
 use crate::store_messages::StoreMessage;
 
 /// What is known to be damaged, and how the search for more goes on.
@@ -19,11 +19,20 @@ pub(crate) struct Upkeep {
     pub(crate) health: Health,
 }
 
+/// While so much is known to be damaged, the search for more rests.
+const MOST_KNOWN: usize = 256;
+/// For so many records others are asked at the same time.
+const ASKED_AT_ONCE: usize = 32;
+/// What so many attempts have not repaired is beyond repair.
+const ATTEMPTS: u32 = 8;
+
 #[derive(Debug)]
 struct Known {
     damage: Damage,
     /// When others were asked last.
     asked: Option<Time>,
+    /// How often it could not be repaired from what this member has.
+    failures: u32,
 }
 
 /// How often a member's store was damaged, and repaired, since it started.
@@ -59,7 +68,7 @@ impl Member {
         };
         if !self.upkeep.damaged.iter().any(is_it) {
             self.upkeep.health.found += 1;
-            self.upkeep.damaged.push(Known { damage, asked: None });
+            self.upkeep.damaged.push(Known { damage, asked: None, failures: 0 });
         }
     }
 
@@ -70,44 +79,74 @@ impl Member {
         if let Some(damage) = progress.damage {
             self.note_damage(damage);
         }
-        for damage in self.upkeep.scrubber.step(&self.store, disk, budget) {
-            let before = self.upkeep.health.found;
-            self.note_damage(damage);
-            self.upkeep.health.found_by_scrubbing += self.upkeep.health.found - before;
+        if self.upkeep.damaged.len() < MOST_KNOWN {
+            for damage in self.upkeep.scrubber.step(&self.store, disk, budget) {
+                let before = self.upkeep.health.found;
+                self.note_damage(damage);
+                self.upkeep.health.found_by_scrubbing += self.upkeep.health.found - before;
+            }
         }
         self.see_to_damage(disk);
     }
 
-    /// Asks the others for what is damaged; keys' files are written anew from the data.
+    /// Asks the others for what is damaged; keys' files are written anew from the data. What is
+    /// beyond repair ends this member's life: the next one begins at an older snapshot, or with
+    /// another member's store.
     fn see_to_damage(&mut self, disk: &dyn Disk) {
         let others = self.others();
-        let mut position = 0;
-        while let Some(known) = self.upkeep.damaged.get_mut(position) {
-            let patience = self.config.read_retry_ns;
+        let waits = |known: &Known, now: Time, patience: u64| {
+            known.asked.is_some_and(|asked| asked.0 + patience > now.0)
+        };
+        let (now, patience) = (self.now, self.config.read_retry_ns);
+        let waiting = self.upkeep.damaged.iter().filter(|known| waits(known, now, patience));
+        let mut asked = waiting.count();
+        let mut wanted = Vec::new();
+        let store = &mut self.store;
+        let before = self.upkeep.damaged.len();
+        self.upkeep.damaged.retain_mut(|known| {
+            if waits(known, now, patience) {
+                return true;
+            }
             match &known.damage.part {
                 DamagedPart::Record { change: Some(change), .. } => {
-                    position += 1;
-                    if known.asked.is_some_and(|asked| asked.0 + patience > self.now.0) {
-                        continue;
+                    if asked >= ASKED_AT_ONCE {
+                        return true;
                     }
-                    known.asked = Some(self.now);
-                    let change = change.clone();
-                    for to in &others {
-                        let change = change.clone();
-                        self.send_to_store(*to, StoreMessage::WantRecord { change });
+                    if known.asked.is_none() && store.look_again(&known.damage, disk) {
+                        return false;
                     }
+                    known.asked = Some(now);
+                    if others.is_empty() {
+                        known.failures += 1;
+                        return !store.give_up(&known.damage, disk);
+                    }
+                    asked += 1;
+                    wanted.push(change.clone());
+                    true
                 }
+                // Which change it was is not known before the keys' file is whole again.
                 DamagedPart::Keys | DamagedPart::Record { change: None, .. } => {
-                    match self.store.repair(&known.damage, &[], disk) {
-                        Ok(()) | Err(RepairError::Gone) => {
-                            self.upkeep.damaged.remove(position);
-                            self.upkeep.health.repaired += 1;
-                        }
-                        // Damaged twice: a restart from an older snapshot, or a peer's, helps.
-                        Err(_) => position += 1,
-                    }
+                    let keys = Damage::of_keys(known.damage.segment, known.damage.what.clone());
+                    let repaired = store.repair(&keys, &[], disk);
+                    known.failures += u32::from(repaired.is_err());
+                    !matches!(repaired, Ok(()) | Err(RepairError::Gone))
                 }
             }
+        });
+        self.upkeep.health.repaired += (before - self.upkeep.damaged.len()) as u64;
+        for change in wanted {
+            for to in &others {
+                let change = change.clone();
+                self.send_to_store(*to, StoreMessage::WantRecord { change });
+            }
+        }
+        let is_lost = |known: &&Known| known.failures >= ATTEMPTS;
+        if let Some(known) = self.upkeep.damaged.iter().find(is_lost) {
+            let damage = known.damage.clone();
+            self.halt(match others.is_empty() {
+                true => HaltReason::NoCopy(damage),
+                false => HaltReason::Unrepairable(damage),
+            });
         }
     }
 
@@ -132,10 +171,18 @@ impl Member {
             _ => false,
         };
         let Some(position) = self.upkeep.damaged.iter().position(is_it) else { return };
-        let damage = &self.upkeep.damaged[position].damage;
+        let known = &mut self.upkeep.damaged[position];
+        let damage = &known.damage;
         let repaired = match record {
             Some(record) => match self.store.repair(damage, record, disk) {
                 Ok(()) | Err(RepairError::Gone) => true,
+                Err(RepairError::Unknown) => {
+                    // The keys' file first.
+                    let keys = Damage::of_keys(damage.segment, damage.what.clone());
+                    known.asked = Some(self.now);
+                    self.note_damage(keys);
+                    return;
+                }
                 Err(_) => false,
             },
             // Nobody needs what no read can see.
@@ -144,6 +191,7 @@ impl Member {
         if repaired {
             self.upkeep.damaged.remove(position);
             self.upkeep.health.repaired += 1;
+            self.see_to_damage(disk);
         }
     }
 }

@@ -91,6 +91,29 @@ impl Store {
         Ok(())
     }
 
+    /// Looks once more at what was damaged, and tells whether it is sound: a read may have gone to
+    /// another place.
+    pub fn look_again(&mut self, damage: &Damage, disk: &dyn Disk) -> bool {
+        let Some(slot) = self.log.slot_of(damage.segment) else { return true };
+        let segment = self.log.segment(slot);
+        let is_sound = match damage.part {
+            DamagedPart::Keys => {
+                let place = self.log.place.as_ref().expect("what is on a disk has a place");
+                check_keys(&place.dir, &segment.info, disk).is_ok()
+            }
+            DamagedPart::Record { offset, .. } => {
+                self.log.keys_entry(segment, offset, disk).is_some_and(|entry| {
+                    let mut piece = (0, Bytes::new());
+                    check_record(&self.log, segment, &entry, &mut piece, disk).is_ok()
+                })
+            }
+        };
+        if is_sound {
+            self.resume_work();
+        }
+        is_sound
+    }
+
     /// A record is damaged that no peer has any more, since no read can see it: its segment is
     /// written anew without it, wherever it lies, since whoever is sent the segment takes sound
     /// records only. A tombstone may have to stay even so; it is written anew from what the keys'

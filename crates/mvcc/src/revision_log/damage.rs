@@ -70,7 +70,9 @@ pub enum Defect {
 
 impl Damage {
     /// Of the keys' file of a segment as a whole.
-    pub(crate) fn of_keys(segment: SegmentId, what: Defect) -> Damage {
+    /// A segment's keys' file is damaged.
+    #[must_use]
+    pub fn of_keys(segment: SegmentId, what: Defect) -> Damage {
         Damage { segment, part: DamagedPart::Keys, what }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use self::location::{Location, Slot};
 pub(crate) use self::record::Record;
 use self::record::{FrameHeader, HEADER_BYTES};
 pub(crate) use self::scan::{DataScan, Scanned};
-use self::segment::{Segment, SegmentId, SegmentInfo, SegmentUse};
+use self::segment::{Extent, Segment, SegmentId, SegmentInfo, SegmentUse};
 use crate::options::StoreOptions;
 use crate::revision::ChangeRevision;
 
@@ -88,6 +88,9 @@ pub(crate) struct RevisionLog {
     batches: u64,
     /// Reading is what fills it, and needs no more than `&self`.
     cache: RefCell<Cache>,
+    /// The block of a keys' file in which something was looked up last: where much is damaged, the
+    /// next one is mostly in it as well.
+    keys_block: RefCell<Option<KeysBlock>>,
 }
 
 impl Default for RevisionLog {
@@ -115,6 +118,7 @@ impl RevisionLog {
             written_under_way: BTreeSet::new(),
             batches: 0,
             cache: RefCell::new(Cache::new(cache_bytes)),
+            keys_block: RefCell::new(None),
         };
         log.begin_tail();
         log
@@ -259,12 +263,22 @@ impl RevisionLog {
         disk: &dyn Disk,
     ) -> Option<KeysEntry> {
         let place = self.place.as_ref()?;
+        let (id, keys) = (segment.info.id, segment.info.keys);
+        let mut known = self.keys_block.borrow_mut();
+        let found = known.as_ref().filter(|known| (known.segment, known.keys) == (id, keys));
+        if let Some(entry) = found.and_then(|known| entry_at(&known.entries, offset)) {
+            return Some(entry);
+        }
         let mut reader = KeysReader::new(&place.dir, &segment.info);
         while let Ok(entries) = reader.next_block(disk) {
             match entries.last() {
                 None => break,
                 Some(last) if last.offset < offset => {}
-                Some(_) => return entries.into_iter().find(|entry| entry.offset == offset),
+                Some(_) => {
+                    let entry = entry_at(&entries, offset);
+                    *known = Some(KeysBlock { segment: id, keys, entries });
+                    return entry;
+                }
             }
         }
         let is_tail = self.segment(self.tail_slot()).info.id == segment.info.id;
@@ -421,6 +435,19 @@ impl RevisionLog {
         let slot = self.occupy(Segment::empty(id));
         self.order.push(slot);
     }
+}
+
+/// A block of a segment's keys' file as it was then.
+#[derive(Clone, Debug)]
+struct KeysBlock {
+    segment: SegmentId,
+    keys: Extent,
+    entries: Vec<KeysEntry>,
+}
+
+fn entry_at(entries: &[KeysEntry], offset: u32) -> Option<KeysEntry> {
+    let at = entries.binary_search_by_key(&offset, |entry| entry.offset).ok()?;
+    Some(entries[at].clone())
 }
 
 /// Header and body of the frame at an offset of a segment. `bound` is how long it may be; of what

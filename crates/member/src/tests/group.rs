@@ -8,8 +8,8 @@ use quorate_raft::{Body, NodeId, Role};
 use quorate_wal::disk::{DiskOp, MemDisk};
 
 use crate::{
-    BatchId, Config, Error, Input, Member, Output, PeerMessage, Recovery, Request, RequestToken,
-    Response, ResponseBody, Time, Timer,
+    BatchId, Config, Error, HaltReason, Input, Member, Output, PeerMessage, Recovery, Request,
+    RequestToken, Response, ResponseBody, Time, Timer,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -24,7 +24,7 @@ pub(super) struct Group {
     pub(super) messages: VecDeque<PeerMessage>,
     pub(super) replies: BTreeMap<RequestToken, Result<Response, Error>>,
     pub(super) timers: BTreeSet<(usize, Timer)>,
-    pub(super) halted: Vec<usize>,
+    pub(super) halted: Vec<(usize, HaltReason)>,
     pub(super) now: Time,
     lives: Vec<u64>,
     adjust: fn(&mut Config),
@@ -209,7 +209,7 @@ impl Group {
                     assert!(self.batches[index].is_empty(), "one batch at a time");
                     self.batches[index].push_back((batch, operations));
                 }
-                Output::Halt(_) => self.halted.push(index),
+                Output::Halt(reason) => self.halted.push((index, reason)),
             }
         }
     }

@@ -24,14 +24,20 @@ fn write(group: &mut Group, requests: impl IntoIterator<Item = Request>) {
     }
 }
 
-/// All that a member has of its store on its disk rots.
+/// All records that a member has on its disk rot.
 fn rot(group: &mut Group, index: usize) {
+    rot_files(group, index, &[".data"]);
+}
+
+/// All that a member's store has in files of these kinds rots.
+pub(super) fn rot_files(group: &mut Group, index: usize, kinds: &[&str]) {
     let store = DiskPath::new("member/store").expect("a valid name");
     let disk = &mut group.disks[index];
     let mut flipped = 0;
     for file in disk.list(&store).expect("it is there") {
         let bits = disk.durable_end(&file) * 8;
-        for bit in (0..bits).step_by(64).filter(|_| file.name().ends_with(".data")) {
+        let is_concerned = kinds.iter().any(|kind| file.name().ends_with(kind));
+        for bit in (0..bits).step_by(64).filter(|_| is_concerned) {
             flipped += u32::from(disk.flip_bit(&file, bit));
         }
     }

@@ -3,7 +3,7 @@
 use quorate_mvcc::{PutRequest, Revision, TxnRequest};
 
 use super::group::{Group, SECOND, get, put, value};
-use crate::{Error, Input, PeerMessage, Request, Time, Timer};
+use crate::{Error, HaltReason, Input, PeerMessage, Request, Time, Timer};
 
 #[test]
 fn a_write_at_a_follower_goes_through_the_leader_and_is_answered_where_it_was_asked() {
@@ -133,7 +133,7 @@ fn a_failed_disk_halts_the_member_for_good() {
     let (batch, _) = group.batches[0].pop_front().expect("the write is on its way");
     let error = quorate_wal::disk::DiskError::NoSpace { path: quorate_wal::disk::DiskPath::root() };
     group.input(0, Input::Disk { batch, result: Err(error) });
-    assert_eq!(group.halted, [0]);
+    assert!(matches!(group.halted[..], [(0, HaltReason::Disk(_))]), "{:?}", group.halted);
     group.fire(0, Timer::Housekeeping);
     group.ask(0, get("a"));
     assert!(

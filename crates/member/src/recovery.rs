@@ -69,6 +69,14 @@ pub enum RecoveryError {
         /// The cluster and the member that wants to start from it.
         expected: (u64, u64),
     },
+    /// There is no log, though an earlier life has left other files: what it has promised, and
+    /// voted, is not known.
+    LogMissing {
+        /// One of those files.
+        found: DiskPath,
+        /// Where the log should be.
+        directory: DiskPath,
+    },
     /// The entries do not begin at index 1 or leave a gap.
     Gap {
         /// Where an entry was expected.
@@ -135,27 +143,35 @@ impl Member {
         now: Time,
     ) -> Result<(Member, Recovery), RecoveryError> {
         let data = DiskPath::root().join(DATA_DIRECTORY);
-        disk.create_dir(&data).map_err(WalError::from)?;
-        disk.sync_dir(&DiskPath::root()).map_err(WalError::from)?;
         let directory = data.join(WAL_DIRECTORY);
         let metadata = Metadata { node_id: config.id.0, cluster_id: config.cluster_id };
         let paths =
             Paths { snapshots: data.join(SNAPSHOT_DIRECTORY), store: data.join(STORE_DIRECTORY) };
+        // Nothing is changed before it is known that all of this is ours.
+        let contents = match Wal::exists(disk, &directory)? {
+            true => Some(Wal::read(disk, &directory)?),
+            false => None,
+        };
+        if let Some(contents) = &contents {
+            let found =
+                Metadata::decode(contents.metadata().clone()).map_err(RecoveryError::Metadata)?;
+            if found != metadata {
+                return Err(RecoveryError::Foreign {
+                    found: (found.cluster_id, found.node_id),
+                    expected: (metadata.cluster_id, metadata.node_id),
+                });
+            }
+        } else if let Some(found) = first_file(disk, [&paths.snapshots, &paths.store])? {
+            return Err(RecoveryError::LogMissing { found, directory });
+        }
+        disk.create_dir(&data).map_err(WalError::from)?;
+        disk.sync_dir(&DiskPath::root()).map_err(WalError::from)?;
         snap::prepare(disk, &paths.snapshots)?;
-        if !Wal::exists(disk, &directory)? {
+        let Some(contents) = contents else {
             let metadata = Bytes::from(metadata.encode_to_vec());
             let wal = Wal::create(disk, &directory, metadata, config.wal)?;
             return begin(config, disk, wal, &paths, now);
-        }
-        let contents = Wal::read(disk, &directory)?;
-        let found =
-            Metadata::decode(contents.metadata().clone()).map_err(RecoveryError::Metadata)?;
-        if found != metadata {
-            return Err(RecoveryError::Foreign {
-                found: (found.cluster_id, found.node_id),
-                expected: (metadata.cluster_id, metadata.node_id),
-            });
-        }
+        };
         let members = last_members(disk, &contents, &paths)?;
         let alone = is_alone(&config, members.as_ref());
         let (start, recovered) = match find_start(&config, disk, &contents, &paths)? {
@@ -166,6 +182,19 @@ impl Member {
         };
         resume(config, disk, start, recovered, paths, now)
     }
+}
+
+/// A file in one of these directories, if there is any.
+fn first_file(disk: &dyn Disk, dirs: [&DiskPath; 2]) -> Result<Option<DiskPath>, DiskError> {
+    for dir in dirs {
+        match disk.list(dir) {
+            Ok(files) if files.is_empty() => {}
+            Ok(files) => return Ok(files.into_iter().next()),
+            Err(DiskError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Where a member keeps what.
@@ -522,6 +551,12 @@ impl fmt::Display for RecoveryError {
                 "the disk belongs to member {:x} of cluster {:x}, not to member {:x} of cluster \
                  {:x}: start the member with its own data directory",
                 found.1, found.0, expected.1, expected.0
+            ),
+            RecoveryError::LogMissing { found, directory } => write!(
+                f,
+                "{found} is there, but {directory} has no file of a log: bring the log's files \
+                 back; if they are lost, remove the member from its cluster, and add it anew with \
+                 an empty data directory"
             ),
             RecoveryError::Gap { expected, found } => {
                 write!(f, "the log has entry {found} where entry {expected} belongs")

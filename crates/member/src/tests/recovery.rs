@@ -3,7 +3,7 @@
 use quorate_mvcc::Revision;
 use quorate_proto::raftpb::Entry;
 use quorate_raft::{NodeId, Role};
-use quorate_wal::disk::{DiskOp, DiskPath, MemDisk};
+use quorate_wal::disk::{Disk, DiskOp, DiskPath, MemDisk};
 use quorate_wal::{Wal, WalOptions};
 
 use super::group::{Group, config, get, put, value};
@@ -98,4 +98,23 @@ fn who_votes_alone_waits_for_nobody() {
     group.settle();
     assert_eq!(group.members[0].view().role, Role::Leader);
     assert!(group.members[0].is_caught_up());
+}
+
+#[test]
+fn a_member_without_its_log_does_not_begin_anew() {
+    let mut group = Group::led(1);
+    let token = group.ask(0, put("a", "1"));
+    group.settle();
+    group.answer(token).expect("committed");
+    let mut disk = group.disks.remove(0);
+    disk.create(&DiskPath::new("member/snap/0000000000000001-0000000000000002.snap").unwrap())
+        .unwrap();
+    for file in disk.list(&DiskPath::new("member/wal").unwrap()).unwrap() {
+        disk.remove(&file).unwrap();
+    }
+    let before = format!("{disk:?}");
+    let refused =
+        Member::start(config(0, 1, 2), &mut disk, Time(0)).expect_err("its votes are lost");
+    assert!(matches!(refused, RecoveryError::LogMissing { .. }), "{refused:?}");
+    assert_eq!(format!("{disk:?}"), before, "nothing was changed");
 }

@@ -16,9 +16,9 @@ use crate::manifest::Manifest;
 use crate::options::StoreOptions;
 use crate::revision::ChangeRevision;
 use crate::revision_log::damage::Defect;
-use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter, check_keys};
-use crate::revision_log::segment::{Extent, Segment, SegmentId, SegmentInfo};
-use crate::revision_log::{DataScan, Location, Place, RevisionLog, Scanned, Slot};
+use crate::revision_log::keys::{KeysEntry, KeysReader, check_keys};
+use crate::revision_log::segment::{Segment, SegmentId, SegmentInfo};
+use crate::revision_log::{Location, Place, RevisionLog, Slot, rebuild_keys};
 use crate::store::Store;
 
 /// What opening a store had to do.
@@ -352,31 +352,14 @@ impl Loading<'_> {
     /// no room for another one, and perhaps it was only read wrongly.
     fn rebuild(
         &mut self,
-        mut info: SegmentInfo,
+        info: SegmentInfo,
         (keys_at, keys): (u64, Defect),
         log: &mut RevisionLog,
     ) -> Result<SegmentInfo, OpenError> {
-        let (data, segment) = (info.data, info.id);
-        info.keys = Extent::default();
-        let (mut writer, mut bytes) = (KeysWriter::default(), Vec::new());
-        let mut scan = DataScan::new(self.dir, &info);
-        loop {
-            match scan.next(self.disk) {
-                Ok(Some(Scanned { record, offset, body_crc })) => {
-                    writer.add(&record, (offset, body_crc), &mut info, &mut bytes);
-                }
-                Ok(None) => break,
-                Err((data_at, data)) => {
-                    return Err(OpenError::Lost { segment, keys_at, keys, data_at, data });
-                }
-            }
-        }
-        self.opened.read_bytes += scan.extent().len;
-        if scan.extent() != data {
-            let (data_at, data) = (0, Defect::Foreign);
-            return Err(OpenError::Lost { segment, keys_at, keys, data_at, data });
-        }
-        writer.flush(&mut info, &mut bytes);
+        let segment = info.id;
+        let lost = |(data_at, data)| OpenError::Lost { segment, keys_at, keys, data_at, data };
+        let (info, bytes) = rebuild_keys(self.dir, &info, self.disk).map_err(lost)?;
+        self.opened.read_bytes += info.data.len;
         let (new, file) = (segment.new_keys_file(self.dir), segment.keys_file(self.dir));
         match self.disk.create(&new) {
             Err(DiskError::AlreadyExists { .. }) => self.disk.set_len(&new, 0)?,

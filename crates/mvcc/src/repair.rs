@@ -11,10 +11,10 @@ use quorate_wal::disk::{Disk, DiskOp};
 
 use crate::revision::ChangeRevision;
 use crate::revision_log::damage::{ChangeId, Damage, DamagedPart, Defect};
-use crate::revision_log::keys::{KeysEntry, KeysReader, KeysWriter, check_keys};
+use crate::revision_log::keys::{KeysEntry, KeysReader, check_keys};
 use crate::revision_log::record::{FrameHeader, HEADER_BYTES};
 use crate::revision_log::segment::{Extent, Segment, SegmentId};
-use crate::revision_log::{DataScan, RevisionLog, Scanned, Slot};
+use crate::revision_log::{RevisionLog, Slot, rebuild_keys};
 use crate::store::{Reader, Store};
 
 /// Why a repair was not made.
@@ -153,23 +153,12 @@ impl Store {
             return Ok(());
         }
         let dir = self.log.place.as_ref().expect("what is on a disk has a place").dir.clone();
-        let mut info = segment.info;
-        if check_keys(&dir, &info, disk).is_ok() {
+        if check_keys(&dir, &segment.info, disk).is_ok() {
             // It was only read wrongly. And what a manifest names should stay what it is.
             return Ok(());
         }
-        info.keys = Extent::default();
-        let (mut writer, mut keys) = (KeysWriter::default(), Vec::new());
-        let mut scan = DataScan::new(&dir, &info);
-        while let Some(Scanned { record, offset, body_crc }) =
-            scan.next(disk).map_err(|(at, what)| RepairError::Lost { at, what })?
-        {
-            writer.add(&record, (offset, body_crc), &mut info, &mut keys);
-        }
-        if scan.extent() != info.data {
-            return Err(RepairError::Lost { at: 0, what: Defect::Foreign });
-        }
-        writer.flush(&mut info, &mut keys);
+        let lost = |(at, what)| RepairError::Lost { at, what };
+        let (info, keys) = rebuild_keys(&dir, &segment.info, disk).map_err(lost)?;
         self.log.segment_mut(slot).info = info;
         let (new, file) = (id.new_keys_file(&dir), id.keys_file(&dir));
         let mut operations = Vec::new();

@@ -30,7 +30,7 @@ use self::keys::{KeysEntry, KeysReader, KeysWriter};
 pub(crate) use self::location::{Location, Slot};
 pub(crate) use self::record::Record;
 use self::record::{FrameHeader, HEADER_BYTES};
-pub(crate) use self::scan::{DataScan, Scanned};
+pub(crate) use self::scan::{DataScan, Scanned, rebuild_keys};
 use self::segment::{Extent, Segment, SegmentId, SegmentInfo, SegmentUse};
 use crate::options::StoreOptions;
 use crate::revision::ChangeRevision;

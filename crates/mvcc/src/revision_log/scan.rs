@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quorate_wal::disk::{Disk, DiskPath};
 
 use super::damage::Defect;
-use super::keys::KeysEntry;
+use super::keys::{KeysEntry, KeysReader, KeysWriter};
 use super::record::{FrameHeader, HEADER_BYTES, Record};
 use super::segment::{Extent, Seed, SegmentInfo};
 
@@ -29,6 +29,61 @@ impl Scanned {
         record.kv.value = Bytes::new();
         KeysEntry { record, offset, frame_len, body_crc }
     }
+}
+
+/// A segment's keys' file written anew from its data: the segment with it, and its bytes. One write
+/// that went astray damages both: a record that is damaged is passed over if what is intact of the
+/// keys' file says what it was.
+///
+/// # Errors
+/// Where the data is damaged beyond that, and how.
+pub(crate) fn rebuild_keys(
+    dir: &DiskPath,
+    info: &SegmentInfo,
+    disk: &dyn Disk,
+) -> Result<(SegmentInfo, Vec<u8>), (u64, Defect)> {
+    let mut rebuilt = SegmentInfo { keys: Extent::default(), ..*info };
+    let (mut writer, mut bytes) = (KeysWriter::default(), Vec::new());
+    let mut scan = DataScan::new(dir, info);
+    let mut intact: Option<Vec<KeysEntry>> = None;
+    let (mut records, mut last) = (0, None);
+    loop {
+        let revision = match scan.next(disk) {
+            Ok(None) => break,
+            Ok(Some(Scanned { record, offset, body_crc })) => {
+                writer.add(&record, (offset, body_crc), &mut rebuilt, &mut bytes);
+                record.revision
+            }
+            Err((at, what)) => {
+                let intact = intact.get_or_insert_with(|| intact_entries(dir, info, disk));
+                let entry = intact.iter().find(|entry| u64::from(entry.offset) == at);
+                let entry = entry.ok_or((at, what))?;
+                writer.add_entry(entry, entry.offset, &mut rebuilt, &mut bytes);
+                scan.pass_over(entry.frame_len);
+                entry.record.revision
+            }
+        };
+        (records, last) = (records + 1, Some(revision));
+    }
+    writer.flush(&mut rebuilt, &mut bytes);
+    // Where a record was passed over, each of the others is known by its place all the same.
+    let is_it = match intact {
+        None => scan.extent() == info.data,
+        Some(_) => (records, last) == (info.records, Some(info.last)),
+    };
+    if is_it { Ok((rebuilt, bytes)) } else { Err((0, Defect::Foreign)) }
+}
+
+/// What a keys' file says up to where it is damaged.
+fn intact_entries(dir: &DiskPath, info: &SegmentInfo, disk: &dyn Disk) -> Vec<KeysEntry> {
+    let (mut reader, mut intact) = (KeysReader::new(dir, info), Vec::new());
+    while let Ok(entries) = reader.next_block(disk) {
+        if entries.is_empty() {
+            break;
+        }
+        intact.extend(entries);
+    }
+    intact
 }
 
 /// A walk over the records of a segment's data.
@@ -69,6 +124,12 @@ impl DataScan {
             return Ok(None);
         }
         self.decode(disk).map(Some).map_err(|what| (at, what))
+    }
+
+    /// Goes on behind a record that is damaged. What was read so far is not known any more.
+    fn pass_over(&mut self, frame_len: u32) {
+        self.scanned.len += u64::from(frame_len);
+        self.buffer = Bytes::new();
     }
 
     fn decode(&mut self, disk: &dyn Disk) -> Result<Scanned, Defect> {

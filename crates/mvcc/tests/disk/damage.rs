@@ -151,6 +151,49 @@ fn a_segment_whose_files_are_both_damaged_is_not_opened() {
 }
 
 #[test]
+fn a_write_of_keys_that_went_into_the_data_is_made_up_for() {
+    let mut whole = Machine::new();
+    let put = |number: u8| {
+        let (key, value) = (format!("key {number}").into(), vec![number; 60].into());
+        Request::Put(PutRequest { key, value, ..PutRequest::default() })
+    };
+    (0..3).for_each(|number| drop(whole.apply(&put(number))));
+    // From here on its keys are in another block.
+    let before = whole.checkpoint().segments[0];
+    (3..20).for_each(|number| drop(whole.apply(&put(number))));
+    let manifest = whole.checkpoint();
+    let segment = manifest.segments[0];
+    assert!(segment.id == before.id && segment.keys.len > before.keys.len);
+    let (keys, data) = (segment.id.keys_file(&dir()), segment.id.data_file(&dir()));
+    let frame = before.data.len / before.records;
+    for (number, can_be_told) in [(0, true), (2, true), (3, false)] {
+        let mut disk = whole.disk.clone();
+        let astray = disk.read(&keys, before.keys.len, 20).expect("it is there");
+        disk.set_len(&keys, before.keys.len).expect("it is there");
+        disk.write(&data, number * frame, &astray).expect("it is there");
+        let opened = Store::open(&mut disk.clone(), &dir(), Some(&manifest), OPTIONS);
+        assert_eq!(opened.is_ok(), can_be_told, "record {number}: {:?}", opened.err());
+        // Of an open store, the same.
+        let mut machine = Machine { disk, store: whole.store.clone() };
+        let found = scrub(&machine);
+        let keys = found.iter().find(|damage| damage.part == DamagedPart::Keys);
+        let keys = keys.expect("it ends too early").clone();
+        let repaired = machine.store.repair(&keys, &[], &machine.disk);
+        assert_eq!(repaired.is_ok(), can_be_told, "record {number}: {repaired:?}");
+        if !can_be_told {
+            continue;
+        }
+        machine.write();
+        let [damage] = &scrub(&machine)[..] else { panic!("one record is left") };
+        repair(&mut machine, damage, &whole);
+        assert_eq!(scrub(&machine), []);
+        machine.content().assert_is(&whole.content());
+        let manifest = machine.checkpoint();
+        assert_eq!(open(machine.disk, &manifest).1, 0);
+    }
+}
+
+#[test]
 fn a_write_or_read_that_went_to_another_place_is_noticed() {
     let mut whole = young();
     let manifest = whole.checkpoint();

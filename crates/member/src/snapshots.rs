@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use quorate_mvcc::{ChunkId, Incoming, Manifest};
 use quorate_raft::{
-    Body, Event, HardState, IoId, LogIndex, Message, NodeId, ProgressState, Snapshot, Term,
+    Body, Event, HardState, IoId, LogIndex, Message, NodeId, ProgressState, Role, Snapshot, Term,
 };
 use quorate_wal::disk::{Disk, DiskError};
 
@@ -125,6 +125,11 @@ impl Member {
         let soon = self.snapshots.is_stale || self.journal.bytes() >= self.config.snapshot_bytes;
         let due = if soon { 1 } else { self.config.snapshot_every };
         if !idle || self.applied.distance_from(last) < due {
+            let is_leading = self.raft.role() == Role::Leader;
+            if idle && soon && is_leading && self.raft.log().last_index() == last {
+                // At the same entry there is no other snapshot: so another entry.
+                let _ = self.propose(Bytes::new());
+            }
             return;
         }
         self.snapshots.is_stale = false;

@@ -6,7 +6,7 @@ use quorate_wal::disk::{Disk, DiskPath};
 use quorate_wal::inspect::{self, What};
 
 use super::group::{Group, get, put, value};
-use crate::{Config, Member, PeerMessage, Time, Timer};
+use crate::{Config, Member, PeerMessage, StoreMessage, Time, Timer};
 
 pub(super) fn often(config: &mut Config) {
     config.snapshot_every = 5;
@@ -153,6 +153,35 @@ fn a_snapshot_that_is_lost_is_sent_again() {
     group.fire(0, Timer::Upkeep);
     group.beat(0);
     assert_eq!(group.members[2].applied(), group.members[0].applied());
+}
+
+#[test]
+fn a_leader_takes_another_snapshot_where_nobody_is_helped_by_the_last_one() {
+    let mut group = led(3);
+    group.power_loss(2);
+    write_without(&mut group, 2);
+    group.fire(0, Timer::Heartbeat);
+    let is_fetch = |message: &PeerMessage| {
+        matches!(message, PeerMessage::Store { message: StoreMessage::Fetch { .. }, .. })
+    };
+    let mut fetch = None;
+    while let Some(message) = group.messages.pop_front() {
+        if is_fetch(&message) {
+            fetch = Some(message);
+        } else {
+            group.deliver(message);
+        }
+        while let Some(index) = group.batches.iter().position(|batches| !batches.is_empty()) {
+            group.sync(index);
+        }
+    }
+    let before = group.members[0].view().snapshot.index;
+    let fetch = fetch.expect("the follower asks for the first chunk");
+    for _ in 0..10 {
+        group.deliver(fetch.clone());
+    }
+    group.settle();
+    assert!(group.members[0].view().snapshot.index > before, "{before}");
 }
 
 fn is_snapshot(message: &PeerMessage) -> bool {

@@ -74,8 +74,10 @@ pub enum What {
 pub struct Seal {
     /// Bytes of the batch that it ends.
     pub batch_bytes: u32,
-    /// What the log came to with it; none for a seal of the first format.
-    pub statement: Option<Statement>,
+    /// How many sectors the batch leaves zero by rights, so that they were not lost in writing.
+    pub zero_sectors: u32,
+    /// What the log came to with the batch.
+    pub statement: Statement,
 }
 
 /// What a log came to with a batch.
@@ -171,13 +173,14 @@ pub fn segment(
 }
 
 fn told(seal: &crate::record::seal::Seal) -> Seal {
-    let statement = seal.statement.map(|statement| Statement {
+    let crate::record::seal::Seal { batch_len: batch_bytes, zero_sectors, statement, .. } = *seal;
+    let statement = Statement {
         hard_state: statement.hard_state,
         last_index: statement.last_index,
         doubtful_up_to: statement.doubtful_up_to,
         begins_log: statement.begins_log,
-    });
-    Seal { batch_bytes: seal.batch_len, statement }
+    };
+    Seal { batch_bytes, zero_sectors, statement }
 }
 
 fn decode(kind: RecordType, data: Bytes, chain: u32) -> What {

@@ -15,6 +15,9 @@ use crate::verdict::{Rest, Tear};
 /// How much is read at once, in bytes. Entries that were read keep their piece in memory.
 const CHUNK_BYTES: u64 = 256 << 10;
 
+/// Three numbers of ten bytes with their keys, the record around them, its length field, and padding.
+const LONGEST_STATE_FRAME_BYTES: usize = 56;
+
 /// A segment's file.
 pub(crate) struct Reader<'a> {
     disk: &'a dyn Disk,
@@ -163,6 +166,44 @@ impl<'a> Reader<'a> {
         Ok(seal::find(&self.data()?, self.sequence, from))
     }
 
+    /// Whether etcd saved something behind the frame at `at`, wrong or not, when that was durable.
+    /// What it saves at once is entries, then a hard state, and it syncs that if there are entries;
+    /// what is longer than a hard state is always synced. So an intact entry behind a hard state
+    /// behind such a frame was written later.
+    pub(crate) fn has_later_save(&mut self, at: u64) -> Result<bool, DiskError> {
+        let (mut place, mut chain) = (at, None);
+        let mut awaited = [RecordType::Entry, RecordType::State, RecordType::Entry].into_iter();
+        let mut next = awaited.next();
+        while next.is_some() {
+            let (kind, len) = match self.frame(place, chain)? {
+                Frame::Record { kind, record, frame } => {
+                    // What the wrong frame says of itself is believed, but not that the one behind
+                    // it continues it.
+                    chain = (place > at).then_some(record.crc);
+                    (Some(kind), frame.len())
+                }
+                Frame::Bad(_) if place == at => match self.frame_len(at)? {
+                    Some(len) if len > LONGEST_STATE_FRAME_BYTES => (next, len),
+                    _ => return Ok(false),
+                },
+                Frame::Bad(_) | Frame::End => return Ok(false),
+            };
+            if kind == next {
+                next = awaited.next();
+            }
+            place += len as u64;
+        }
+        Ok(true)
+    }
+
+    /// Bytes of the frame at `at`, as far as its length field can be right.
+    fn frame_len(&mut self, at: u64) -> Result<Option<usize>, DiskError> {
+        let field = self.bytes(at, LENGTH_BYTES as u64)?;
+        let field = field.first_chunk().map(|field| u64::from_le_bytes(*field));
+        let len = field.and_then(record::record_len).map(record::frame_len);
+        Ok(len.filter(|len| at + *len as u64 <= self.len))
+    }
+
     /// Where the last byte that is not zero ends, but not before `at`.
     pub(crate) fn end_of_data(&self, at: u64) -> Result<u64, DiskError> {
         let data = self.data()?;
@@ -210,8 +251,8 @@ fn length_field(data: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(field)
 }
 
-/// Whether a sector that `at..end` touches is zero from `at` on. A batch never leaves one so that
-/// it wrote to, unless its data is zero there.
+/// Whether a sector that `at..end` touches is zero from `at` on: it was not written, or the data is
+/// zero there.
 fn has_lost_sector(data: &[u8], at: u64, end: u64) -> bool {
     if end > (data.len() as u64).next_multiple_of(SECTOR_BYTES) {
         return true;

@@ -24,9 +24,9 @@ pub(crate) struct Replay {
     pub(crate) extent: Extent,
     /// As the last seal says.
     pub(crate) doubtful_up_to: u64,
-    /// The index of the log's last entry as the last seal says; none before the first that does.
+    /// The index of the log's last entry as the last seal says; none before the first seal.
     pub(crate) stated_last: Option<u64>,
-    /// Whether the last seal that says so agrees with the entries about which one is the last.
+    /// Whether the last seal agrees with the entries about which one is the last.
     pub(crate) agrees: bool,
     /// The records since the last seal. They count with their seal, or when the log ends without.
     held: Vec<Held>,
@@ -78,14 +78,12 @@ impl Replay {
     }
 
     /// The records held are a batch that was sealed so.
-    pub(crate) fn seal(&mut self, statement: Option<&Statement>) -> Result<(), Misfit> {
+    pub(crate) fn seal(&mut self, statement: &Statement) -> Result<(), Misfit> {
         self.count_held()?;
-        if let Some(statement) = statement {
-            self.hard_state = statement.hard_state;
-            self.doubtful_up_to = statement.doubtful_up_to;
-            self.stated_last = Some(statement.last_index);
-            self.agrees = self.extent.is_unknown() || self.extent.last() == statement.last_index;
-        }
+        self.hard_state = statement.hard_state;
+        self.doubtful_up_to = statement.doubtful_up_to;
+        self.stated_last = Some(statement.last_index);
+        self.agrees = self.extent.is_unknown() || self.extent.last() == statement.last_index;
         Ok(())
     }
 

@@ -74,7 +74,7 @@ impl<'a> Scan<'a> {
             sequence,
             at: 0,
             chain,
-            batch: Batch::of(seal::Place { sequence, offset: 0 }, &[]),
+            batch: Batch::beginning_at(seal::Place { sequence, offset: 0 }),
             header: 0,
         })
     }
@@ -117,8 +117,7 @@ impl<'a> Scan<'a> {
         self.header += 1;
         self.at += frame_len;
         self.chain = Some(record.crc);
-        self.batch.len += frame_len;
-        self.batch.checksum = crc32c::crc32c_append(self.batch.checksum, &frame);
+        self.batch.extend(&frame);
         let data = record.data.map_or_else(Bytes::new, |data| body.slice(data));
         Ok(Item::Record { at, kind, data })
     }
@@ -128,6 +127,6 @@ impl<'a> Scan<'a> {
     }
 
     fn begin_batch(&mut self) {
-        self.batch = Batch::of(seal::Place { sequence: self.sequence, offset: self.at }, &[]);
+        self.batch = Batch::beginning_at(seal::Place { sequence: self.sequence, offset: self.at });
     }
 }

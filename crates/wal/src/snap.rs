@@ -10,8 +10,9 @@
 //!   [`Wal::append_snapshot`](crate::Wal::append_snapshot) with a hard state whose commit index
 //!   covers it (etcd's reader passes over it otherwise), and when that is durable
 //!   [`Wal::release_to`](crate::Wal::release_to) and [`remove_ops`].
-//! - To start: [`prepare`], [`Wal::read`](crate::Wal::read), [`load_newest`] of those that the log
-//!   [continues](crate::Contents::continues), [`Contents::open`](crate::Contents::open); or
+//! - To start: [`Wal::read`](crate::Wal::read), [`load_newest`] of those that the log
+//!   [continues](crate::Contents::continues), neither of which changes anything, so that a start
+//!   can still be refused; then [`prepare`], and [`Contents::open`](crate::Contents::open), or
 //!   [`Contents::open_damaged`](crate::Contents::open_damaged) if peers can make up for what is
 //!   lost, or [`Contents::start_over`](crate::Contents::start_over) if there is none. Those that
 //!   were passed over are [set aside](set_aside).

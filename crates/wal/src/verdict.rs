@@ -7,7 +7,8 @@
 //!
 //! Everything here rests on how a log is written: a batch is written only when the one before is
 //! durable, behind whose end the file is zero; a segment is begun only when the one before is
-//! complete; a sector is written or not; and each batch ends with a seal.
+//! complete; a sector is written or not; and each batch ends with a seal, which knows how many sectors
+//! the batch leaves zero by rights.
 
 /// In what the frames end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,16 +35,21 @@ pub(crate) enum Rest {
 pub(crate) enum Witness {
     /// There is none.
     None,
-    /// It ends the very batch in which the frames end, and says what the log came to.
+    /// It ends the very batch in which the frames end, of which sectors are zero that the seal does
+    /// not know as such.
     Own,
-    /// It ends a batch that begins behind, and says what the log came to.
+    /// It ends the very batch in which the frames end, and knows of all its sectors that are zero:
+    /// none was lost in writing.
+    OwnOfWhole,
+    /// It ends a batch that begins behind.
     Later,
-    /// It ends a batch that begins behind, and does not say what the log came to: one of the first
-    /// format.
-    Silent,
+    /// There is none, but an intact entry that etcd, which has no seals, wrote only when what is
+    /// here was durable.
+    Unsealed,
 }
 
-/// Whether a sector or a file's end that was not written explains where the frames end.
+/// Whether a sector or a file's end that was not written explains where the frames end. A sector that
+/// is zero by rights looks the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tear {
     /// It does.
@@ -95,7 +101,10 @@ pub(crate) struct Row {
 }
 
 const ANYWHERE: &[Place] = &[Place::FirstHeader, Place::Header, Place::Batches];
-const ANY_SEAL: &[Witness] = &[Witness::None, Witness::Own, Witness::Later, Witness::Silent];
+const ANY_SEAL: &[Witness] =
+    &[Witness::None, Witness::Own, Witness::OwnOfWhole, Witness::Later, Witness::Unsealed];
+/// Nothing is there that was written later.
+const NONE_LATER: &[Witness] = &[Witness::None, Witness::Own, Witness::OwnOfWhole];
 
 /// The rows, in order.
 pub(crate) const TABLE: &[Row] = &[
@@ -121,16 +130,16 @@ pub(crate) const TABLE: &[Row] = &[
         places: ANYWHERE,
         followed: None,
         rest: None,
-        witnesses: &[Witness::Silent],
+        witnesses: &[Witness::Unsealed],
         tear: None,
         decision: Decision::Refuse,
-        because: "this was durable, and a seal of the first format does not say what was in it",
+        because: "etcd wrote what is behind when this was durable, and no seal says what was in it",
     },
     Row {
         places: ANYWHERE,
         followed: Some(true),
         rest: None,
-        witnesses: &[Witness::Own],
+        witnesses: &[Witness::Own, Witness::OwnOfWhole],
         tear: None,
         decision: Decision::Damaged,
         because: "the segments that follow were begun when this was durable, and its seal is there",
@@ -148,7 +157,7 @@ pub(crate) const TABLE: &[Row] = &[
         places: &[Place::Batches],
         followed: Some(false),
         rest: Some(Rest::Zeros),
-        witnesses: &[Witness::None, Witness::Own],
+        witnesses: NONE_LATER,
         tear: None,
         decision: Decision::End,
         because: "nothing was ever written here",
@@ -157,10 +166,19 @@ pub(crate) const TABLE: &[Row] = &[
         places: &[Place::Header],
         followed: Some(false),
         rest: Some(Rest::Zeros),
-        witnesses: &[Witness::None, Witness::Own],
+        witnesses: NONE_LATER,
         tear: None,
         decision: Decision::TakeSegmentAway,
         because: "a segment without a header was being created, and holds nothing yet",
+    },
+    Row {
+        places: &[Place::Header, Place::Batches],
+        followed: Some(false),
+        rest: Some(Rest::Data),
+        witnesses: &[Witness::OwnOfWhole],
+        tear: None,
+        decision: Decision::Damaged,
+        because: "the last batch was written as a whole, and its seal says what was in it",
     },
     Row {
         places: &[Place::Header],
@@ -187,7 +205,7 @@ pub(crate) const TABLE: &[Row] = &[
         witnesses: &[Witness::Own],
         tear: Some(Tear::RuledOut),
         decision: Decision::Damaged,
-        because: "the last batch was written as a whole, and its seal says what was in it",
+        because: "the last batch may have been acknowledged, and its seal says what was in it",
     },
     Row {
         places: &[Place::Header, Place::Batches],
@@ -202,7 +220,7 @@ pub(crate) const TABLE: &[Row] = &[
         places: &[Place::FirstHeader],
         followed: Some(false),
         rest: None,
-        witnesses: &[Witness::None, Witness::Own],
+        witnesses: NONE_LATER,
         tear: None,
         decision: Decision::Refuse,
         because: "a log is created with its header, so that it was there",

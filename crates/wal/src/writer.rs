@@ -90,14 +90,14 @@ impl Wal {
         metadata: Bytes,
         options: WalOptions,
     ) -> Result<Wal, WalError> {
+        if Wal::exists(disk, dir)? {
+            return Err(WalError::AlreadyExists { dir: dir.clone() });
+        }
         if let Some(parent) = dir.parent_dir() {
             disk.create_dir(dir)?;
             disk.sync_dir(&parent)?;
         }
         for file in disk.list(dir)? {
-            if SegmentName::parse(file.name()).is_some() {
-                return Err(WalError::AlreadyExists { dir: dir.clone() });
-            }
             if segment::is_temporary(file.name()) {
                 disk.remove(&file)?;
             }

@@ -79,10 +79,10 @@ fn in_words(found: &Found, paint: Paint) -> String {
 }
 
 fn sealed(seal: &Seal) -> String {
-    let bytes = format!("{} bytes", seal.batch_bytes);
-    let Some(said) = &seal.statement else { return bytes };
+    let said = &seal.statement;
     let mut text = format!(
-        "{bytes}; last entry {}, {}",
+        "{} bytes; last entry {}, {}",
+        seal.batch_bytes,
         said.last_index,
         describe::hard_state(&said.hard_state)
     );
@@ -187,7 +187,7 @@ impl<'a> RecordLine<'a> {
 
     fn with_seal(self, record: &'static str, seal: &Seal) -> RecordLine<'a> {
         let line = RecordLine { bytes: Some(u64::from(seal.batch_bytes)), record, ..self };
-        let Some(said) = &seal.statement else { return line };
+        let said = &seal.statement;
         let doubtful_up_to = (said.doubtful_up_to > 0).then_some(said.doubtful_up_to);
         let line = RecordLine { index: Some(said.last_index), doubtful_up_to, ..line };
         line.with_state(record, &said.hard_state)

@@ -73,10 +73,8 @@ pub(crate) fn doubtful(disk: &MemDisk) -> LogIndex {
     let mut doubtful = 0;
     for segment in &segments {
         let looked = inspect::segment(disk, segment, None, |found| {
-            if let What::Seal(seal) = found.what
-                && let Some(statement) = seal.statement
-            {
-                doubtful = statement.doubtful_up_to;
+            if let What::Seal(seal) = found.what {
+                doubtful = seal.statement.doubtful_up_to;
             }
         });
         if looked.is_err() {

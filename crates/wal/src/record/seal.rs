@@ -1,28 +1,31 @@
-//! The seals that end batches: a batch's own description of itself, and of what the log comes to
+//! The seal that ends each batch: a batch's own description of itself, and of what the log comes to
 //! with it.
 //!
 //! ```text
-//! 0      4           8          12     20     28      36     44         52      53          57
-//! ├──────┼───────────┼──────────┼──────┼──────┼───────┼──────┼──────────┼───────┼───────────┤
-//! │ seal │ batch len │ checksum │ term │ vote │ commit│ last │ doubtful │ begins│ own check │
-//! └──────┴───────────┴──────────┴──────┴──────┴───────┴──────┴──────────┴───────┴───────────┘
+//! 0      4           8       12         16     24     32      40     48         56      57          61
+//! ├──────┼───────────┼───────┼──────────┼──────┼──────┼───────┼──────┼──────────┼───────┼───────────┤
+//! │ seal │ batch len │ zeros │ checksum │ term │ vote │ commit│ last │ doubtful │ begins│ own check │
+//! └──────┴───────────┴───────┴──────────┴──────┴──────┴───────┴──────┴──────────┴───────┴───────────┘
 //! ```
 //!
 //! All numbers are little-endian. `checksum` is over the batch's frames, `own check` over the seal
 //! itself: so a seal can be believed whose batch is damaged. Both cover the place, so that a copy
-//! of a log, stored as somebody's value in this one, does not pass for a batch. The first seals
-//! ended behind the checksum; they are still read.
+//! of a log, stored as somebody's value in this one, does not pass for a batch.
+//!
+//! `zeros` says how many sectors the batch leaves zero by rights: a value may well have some. More
+//! of them than that were lost in writing; no more, and the batch was written as a whole.
 
 use bytes::BytesMut;
 use quorate_proto::raftpb::HardState;
 
 use super::{LENGTH_BYTES, Record, RecordType, frame_len, parse, record_len};
+use crate::disk::SECTOR_BYTES;
 
 const MAGIC: &[u8; 4] = b"seal";
-/// What a seal's data was before it said what the log comes to.
-const BRIEF_BYTES: usize = 12;
+/// Where the statement begins, behind what is said of the batch itself.
+const STATEMENT_AT: usize = 16;
 const STATEMENT_BYTES: usize = 5 * 8 + 1;
-const DATA_BYTES: usize = BRIEF_BYTES + STATEMENT_BYTES + 4;
+const DATA_BYTES: usize = STATEMENT_AT + STATEMENT_BYTES + 4;
 /// Type, checksum, key and length of the data, and the data: with the longest checksum.
 const MAX_RECORD_BYTES: usize = 2 + 1 + 5 + 1 + 1 + DATA_BYTES;
 
@@ -74,10 +77,11 @@ impl Statement {
 pub(crate) struct Seal {
     /// Bytes of the batch, which end where the seal begins.
     pub(crate) batch_len: u32,
-    /// [`checksum`] of them.
+    /// As in [`Batch::zero_sectors`].
+    pub(crate) zero_sectors: u32,
+    /// As in [`Batch::checksum`].
     pub(crate) checksum: u32,
-    /// None for one of the first format.
-    pub(crate) statement: Option<Statement>,
+    pub(crate) statement: Statement,
 }
 
 /// A place in a log.
@@ -96,12 +100,7 @@ impl Place {
     }
 }
 
-/// The checksum of a batch's frames as raw bytes, which begin at `start`.
-pub(crate) fn checksum(start: Place, frames: &[u8]) -> u32 {
-    crc32c::crc32c_append(start.checksum(), frames)
-}
-
-/// That of a seal's data before it, for a seal whose frame is at `at`.
+/// The checksum of a seal's data before it, for a seal whose frame is at `at`.
 fn own_check(at: Place, chain: u32, data: &[u8]) -> u32 {
     let chained = crc32c::crc32c_append(at.checksum(), &chain.to_le_bytes());
     crc32c::crc32c_append(chained, data)
@@ -114,13 +113,42 @@ pub(crate) struct Batch {
     pub(crate) start: Place,
     /// Bytes.
     pub(crate) len: u64,
-    /// [`checksum`] of them.
+    /// Of its frames as raw bytes, and of its place.
     pub(crate) checksum: u32,
+    /// How many sectors are zero from where the batch comes into them to their end. The one in
+    /// which its seal begins is none of them: the seal proves that it was written.
+    pub(crate) zero_sectors: u32,
+    /// Whether the batch is zero so far in the sector in which it ends.
+    ends_in_zeros: bool,
 }
 
 impl Batch {
+    /// One without frames yet.
+    pub(crate) fn beginning_at(start: Place) -> Batch {
+        Batch { start, len: 0, checksum: start.checksum(), zero_sectors: 0, ends_in_zeros: true }
+    }
+
     pub(crate) fn of(start: Place, frames: &[u8]) -> Batch {
-        Batch { start, len: frames.len() as u64, checksum: checksum(start, frames) }
+        let mut batch = Batch::beginning_at(start);
+        batch.extend(frames);
+        batch
+    }
+
+    /// Takes more frames in.
+    pub(crate) fn extend(&mut self, frames: &[u8]) {
+        self.checksum = crc32c::crc32c_append(self.checksum, frames);
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let room = SECTOR_BYTES - (self.start.offset + self.len) % SECTOR_BYTES;
+            let (part, behind) = rest.split_at(rest.len().min(room as usize));
+            self.ends_in_zeros = self.ends_in_zeros && part.iter().all(|byte| *byte == 0);
+            if part.len() as u64 == room {
+                self.zero_sectors += u32::from(self.ends_in_zeros);
+                self.ends_in_zeros = true;
+            }
+            self.len += part.len() as u64;
+            rest = behind;
+        }
     }
 }
 
@@ -130,34 +158,30 @@ pub(crate) fn put(buffer: &mut BytesMut, chain: u32, batch: Batch, statement: &S
     let at = Place { offset: batch.start.offset + batch.len, ..batch.start };
     let mut data = [0; DATA_BYTES];
     let (sealed, check) = data.split_at_mut(DATA_BYTES - 4);
-    sealed[..4].copy_from_slice(MAGIC);
-    sealed[4..8].copy_from_slice(&batch_len.to_le_bytes());
-    sealed[8..BRIEF_BYTES].copy_from_slice(&batch.checksum.to_le_bytes());
-    sealed[BRIEF_BYTES..].copy_from_slice(&statement.encode());
+    let (of_batch, of_log) = sealed.split_at_mut(STATEMENT_AT);
+    let numbers = [batch_len, batch.zero_sectors, batch.checksum].map(u32::to_le_bytes);
+    of_batch[..4].copy_from_slice(MAGIC);
+    of_batch[4..].copy_from_slice(numbers.as_flattened());
+    of_log.copy_from_slice(&statement.encode());
     check.copy_from_slice(&own_check(at, chain, sealed).to_le_bytes());
     super::put_frame(buffer, RecordType::Checksum, chain, &data, &[]);
 }
 
 /// The seal that a checksum record is whose frame is at `at`, if it is one that can be believed.
 pub(crate) fn read(record: &Record, bytes: &[u8], at: Place) -> Option<Seal> {
-    let data = &bytes[record.data.clone()?];
-    let (batch_len, fields) = data.strip_prefix(MAGIC)?.split_first_chunk::<4>()?;
-    let (checksum, statement) = fields.split_first_chunk::<4>()?;
-    let statement = match statement {
-        [] => None,
-        statement => {
-            let (statement, check) = statement.split_first_chunk::<STATEMENT_BYTES>()?;
-            let expected = own_check(at, record.crc, &data[..DATA_BYTES - 4]);
-            if *check != expected.to_le_bytes() {
-                return None;
-            }
-            Some(Statement::decode(statement)?)
-        }
-    };
+    let data: &[u8; DATA_BYTES] = bytes[record.data.clone()?].try_into().ok()?;
+    let (sealed, check) = data.split_at(DATA_BYTES - 4);
+    if check != own_check(at, record.crc, sealed).to_le_bytes() {
+        return None;
+    }
+    let (of_batch, of_log) = sealed.split_first_chunk::<STATEMENT_AT>()?;
+    let (numbers, _) = of_batch.strip_prefix(MAGIC)?.as_chunks::<4>();
+    let number = |at: usize| u32::from_le_bytes(numbers[at]);
     Some(Seal {
-        batch_len: u32::from_le_bytes(*batch_len),
-        checksum: u32::from_le_bytes(*checksum),
-        statement,
+        batch_len: number(0),
+        zero_sectors: number(1),
+        checksum: number(2),
+        statement: Statement::decode(of_log.first_chunk()?)?,
     })
 }
 
@@ -174,10 +198,11 @@ pub(crate) struct Found {
     pub(crate) chain: u32,
     /// Whether its batch is what was sealed.
     pub(crate) is_intact: bool,
+    /// Whether more sectors of its batch are zero than were when it was sealed.
+    pub(crate) lacks_sectors: bool,
 }
 
-/// The first seal in a segment's `bytes` at or behind `from` that can be believed: one that checks
-/// itself, or one of the first format whose batch is intact.
+/// The first seal in a segment's `bytes` at or behind `from` that can be believed.
 pub(crate) fn find(bytes: &[u8], sequence: u64, from: u64) -> Option<Found> {
     let (frames, _) = bytes.as_chunks::<LENGTH_BYTES>();
     let from = (from as usize).div_ceil(LENGTH_BYTES);
@@ -194,14 +219,15 @@ pub(crate) fn find(bytes: &[u8], sequence: u64, from: u64) -> Option<Found> {
         let seal = read(&record, body, Place { sequence, offset: at as u64 })?;
         let start = at.checked_sub(seal.batch_len as usize)?;
         let place = Place { sequence, offset: start as u64 };
-        let is_intact = checksum(place, &bytes[start..at]) == seal.checksum;
-        (is_intact || seal.statement.is_some()).then_some(Found {
+        let batch = Batch::of(place, &bytes[start..at]);
+        Some(Found {
             seal,
             start: start as u64,
             at: at as u64,
             end: end as u64,
             chain: record.crc,
-            is_intact,
+            is_intact: batch.checksum == seal.checksum,
+            lacks_sectors: batch.zero_sectors > seal.zero_sectors,
         })
     })
 }

@@ -5,7 +5,7 @@
 
 use quorate_proto::walpb;
 
-use crate::disk::{Disk, DiskPath};
+use crate::disk::{Disk, DiskError, DiskPath};
 use crate::error::{Corruption, Damage, WalError, corrupt};
 use crate::reader::Reader;
 use crate::record::seal::{Batch, Found, Statement};
@@ -200,7 +200,7 @@ impl<'a> Survey<'a> {
                 Item::Record { at, kind, data, .. } => self.replay.hold(at, kind, data),
                 Item::Seal(seal) => {
                     let misfit = |(at, found): Misfit| corrupt(file, at, found);
-                    self.replay.seal(seal.statement.as_ref()).map_err(misfit)?;
+                    self.replay.seal(&seal.statement).map_err(misfit)?;
                 }
                 Item::Stop(bad) => return Ok(bad),
             }
@@ -232,12 +232,13 @@ impl<'a> Survey<'a> {
             _ => self.find_seal(place, scan)?,
         };
         let witness = match &seal {
+            None if self.has_gone_on(place, scan)? => Witness::Unsealed,
             None => Witness::None,
-            Some(next) if next.found.seal.statement.is_none() => Witness::Silent,
             Some(next) if next.is_later => Witness::Later,
             Some(next) => match scan.reader.find_seal(next.found.end)? {
                 Some(_) => Witness::Later,
-                None => Witness::Own,
+                None if next.found.lacks_sectors => Witness::Own,
+                None => Witness::OwnOfWhole,
             },
         };
         let tear = match followed || rest == Rest::Zeros {
@@ -250,6 +251,16 @@ impl<'a> Survey<'a> {
         };
         let row = verdict::judge(&Evidence { place: in_segment, followed, rest, witness, tear });
         Ok((Stop { place, file, scan, bad, rest, seal }, row))
+    }
+
+    /// Whether etcd went on writing behind the place where a scan stays. What goes back to its
+    /// segment's header without a seal is etcd's: we seal headers.
+    fn has_gone_on(&self, place: usize, scan: &Scan<'_>) -> Result<bool, DiskError> {
+        if scan.header < HEADER.len() || scan.batch.start.offset > 0 {
+            return Ok(false);
+        }
+        let file = self.file(place);
+        Reader::open(self.disk, &file, self.segments[place])?.has_later_save(scan.at)
     }
 
     /// The first seal from where a scan stays, in this segment or one behind it.
@@ -276,7 +287,7 @@ impl<'a> Survey<'a> {
         next: &NextSeal,
         previous: Option<Ending>,
     ) -> Result<(), WalError> {
-        let statement = next.found.seal.statement.expect("the table wants one that says something");
+        let statement = next.found.seal.statement;
         let (known, said) = (self.replay.hard_state.term, statement.hard_state.term);
         if said < known {
             let found = Corruption::TermGoesBack { known, found: said };
@@ -391,7 +402,7 @@ fn begins_at(disk: &dyn Disk, dir: &DiskPath, segments: &[SegmentName]) -> Resul
                 // No header of ours has that many records, so that etcd's need not be read.
                 Item::Record { .. } if scan.header > 2 * HEADER.len() => break None,
                 Item::Record { .. } => {}
-                Item::Seal(seal) => break seal.statement,
+                Item::Seal(seal) => break Some(seal.statement),
                 Item::Stop(_) => break None,
             }
         };

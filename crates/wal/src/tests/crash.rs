@@ -1,5 +1,7 @@
 //! Power and processes that go at any moment: what was synced is there, and the log goes on.
 
+use std::ops::Range;
+
 use super::*;
 use crate::disk::DiskError;
 
@@ -34,9 +36,8 @@ fn random_batch(draws: &mut Draws, said: &Said, term: u64) -> (Option<HardState>
                 0 => draws.below(2500),
                 _ => draws.below(120),
             };
-            // No zeros: a sector of them cannot be told from one that was not written, and then
-            // what recovery keeps may be more than this test allows for.
-            let byte = draws.below(255) as u8 + 1;
+            // Zeros, too: a sector of them looks like one that was not written.
+            let byte = if draws.below(3) == 0 { 0 } else { draws.below(256) as u8 };
             entry(index, term, vec![byte; size as usize])
         })
         .collect::<Vec<_>>();
@@ -286,6 +287,42 @@ fn every_subset_of_a_batchs_sectors_is_recovered_from() {
             assert_eq!(recovered.entries.len(), 2, "{kept:b}");
         }
         assert_eq!(open(&mut disk).expect("opens again").repaired, None);
+    }
+}
+
+#[test]
+fn a_batch_with_sectors_of_zeros_is_cut_off_if_any_other_was_lost() {
+    for before in (0..512).step_by(24) {
+        let (mut disk, mut wal) = created(WalOptions { segment_bytes: 1 << 14 });
+        let file = segments(&disk)[0].clone();
+        save(&mut disk, &mut wal, None, &[entry(1, 1, vec![1; before])]);
+        let start = disk.data_end(&file).expect("a segment") as usize;
+        let zeros = [0, 1500, 0, 1100, 0].map(|len| vec![0; len]);
+        let values = zeros.into_iter().map(|zeros| [&[7; 30][..], &zeros, &[7; 200]].concat());
+        let entries: Vec<_> = (2..).zip(values).map(|(at, value)| entry(at, 1, value)).collect();
+        save(&mut disk, &mut wal, Some(state(1, 1, 1)), &entries);
+        let whole = content(&disk, &file);
+        let end = disk.data_end(&file).expect("a segment") as usize;
+        let bounds: Vec<_> =
+            (start..end).filter(|at| *at == start || at % 512 == 0).chain([end]).collect();
+        let sectors: Vec<_> = bounds.windows(2).map(|ends| ends[0]..ends[1]).collect();
+        let is_zero = |sector: &Range<usize>| whole[sector.clone()].iter().all(|byte| *byte == 0);
+        assert!((2..=5).contains(&sectors.iter().filter(|sector| is_zero(sector)).count()));
+        for kept in 0..1_u32 << sectors.len() {
+            let mut disk = disk.clone();
+            let mut image = whole.clone();
+            let lost = sectors.iter().enumerate().filter(|(at, _)| kept & 1 << at == 0);
+            lost.for_each(|(_, sector)| image[sector.clone()].fill(0));
+            overwrite(&mut disk, &file, 0, &image);
+            let recovered = open(&mut disk).unwrap_or_else(|error| panic!("{kept:b}: {error}"));
+            assert_eq!(recovered.damage, [], "{kept:b}");
+            assert_eq!(
+                recovered.entries[..],
+                [&[entry(1, 1, vec![1; before])], &entries[..]].concat()[..recovered.entries.len()]
+            );
+            assert!(!recovered.entries.is_empty(), "{kept:b}");
+            assert!(image != whole || recovered.entries.len() == 6, "{kept:b}");
+        }
     }
 }
 

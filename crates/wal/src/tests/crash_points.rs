@@ -97,7 +97,6 @@ impl Life {
 
     /// Starts as a member does, and compares with what may be there.
     fn recover(&mut self, disk: &mut MemDisk, allowed: &[Known]) -> Known {
-        snap::prepare(disk, &self.snapshots).expect("a healthy disk");
         let contents = Wal::read(disk, &dir()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(contents.damage(), []);
         let loaded = snap::load_newest(disk, &self.snapshots, |id| contents.continues(id));
@@ -106,6 +105,7 @@ impl Life {
         let metadata = loaded.snapshot.map(|snapshot| snapshot.metadata).unwrap_or_default();
         let start = SnapshotId { term: metadata.term, index: metadata.index };
         assert!(start.index >= self.acknowledged.snapshot, "an acknowledged snapshot is lost");
+        snap::prepare(disk, &self.snapshots).expect("a healthy disk");
         let recovered = contents.open(disk, start, SMALL).expect("it continues that snapshot");
         assert!(disk.is_clean(), "what was recovered is durable");
         self.torn += u32::from(recovered.repaired.is_some());
@@ -127,8 +127,9 @@ impl Life {
         let mut allowed = vec![known.clone()];
         for index in first..first + draws.below(4) {
             let size = if draws.below(6) == 0 { 1200 } else { draws.below(90) };
-            // No zeros: a sector of them looks like one that was not written.
-            let new = entry(index, term, vec![draws.below(255) as u8 + 1; size as usize]);
+            // Zeros, too: a sector of them looks like one that was not written.
+            let byte = if draws.below(3) == 0 { 0 } else { draws.below(256) as u8 };
+            let new = entry(index, term, vec![byte; size as usize]);
             let mut next = allowed.last().expect("at least one").clone();
             next.entries.truncate(index as usize - 1);
             next.entries.push(new.clone());

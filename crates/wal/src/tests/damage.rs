@@ -36,9 +36,49 @@ fn corruption(disk: &mut MemDisk) -> (u64, Corruption) {
 }
 
 fn assert_untouched(disk: &MemDisk, before: &MemDisk) {
-    assert_eq!(segments(disk), segments(before));
-    for file in segments(before) {
+    let files = |disk: &MemDisk| disk.list(&dir()).expect("the log's directory");
+    assert_eq!(files(disk), files(before));
+    for file in files(before) {
         assert_eq!(content(disk, &file), content(before, &file));
+    }
+    assert_eq!(disk.is_clean(), before.is_clean());
+}
+
+#[test]
+fn what_is_refused_is_left_as_it_is_with_all_that_lies_beside_it() {
+    let (whole, files) = with_segments();
+    let flip = |disk: &mut MemDisk, file: &DiskPath, at: usize| {
+        let flipped = content(disk, file)[at] ^ 1;
+        overwrite(disk, file, at, &[flipped]);
+    };
+    let last = files.last().expect("segments");
+    let end = 1 + content(&whole, last).iter().rposition(|byte| *byte != 0).expect("a log");
+    type Harm<'a> = &'a dyn Fn(&mut MemDisk);
+    let harms: [(&str, Harm<'_>); 4] = [
+        ("damaged", &|disk| flip(disk, &files[1], 700)),
+        ("missing", &|disk| disk.remove(&files[2]).expect("a segment")),
+        ("corrupt", &|disk| flip(disk, last, end - 20)),
+        ("log begins with", &|disk| disk.remove(&files[0]).expect("a segment")),
+    ];
+    for (says, harm) in harms {
+        let mut disk = whole.clone();
+        let beside = [("segment", ".wal.tmp"), ("segment", ".wal.damaged"), ("0", ".tmp")];
+        for (name, suffix) in beside {
+            let file = dir().join(&format!("{name}{suffix}"));
+            disk.create(&file).expect("a free name");
+            overwrite(&mut disk, &file, 0, b"left behind");
+        }
+        harm(&mut disk);
+        disk.sync_dir(&dir()).expect("the directory");
+        // A process that died may have left this in the page cache.
+        disk.write(last, end as u64 + 4096, &[0]).expect("room");
+        let before = disk.clone();
+        let refused = open(&mut disk).expect_err(says).to_string();
+        assert!(refused.contains(says), "{refused:?} does not say {says:?}");
+        assert_untouched(&disk, &before);
+        let refused = Wal::create(&mut disk, &dir(), Bytes::new(), SMALL).expect_err(says);
+        assert_eq!(refused, WalError::AlreadyExists { dir: dir() });
+        assert_untouched(&disk, &before);
     }
 }
 

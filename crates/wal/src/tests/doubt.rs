@@ -329,8 +329,8 @@ fn the_last_batch_is_in_doubt_if_its_seal_is_there_and_else_refused() {
             Err(error) => panic!("{at}: {error}"),
         }
     }
-    // The seal has 80 bytes, of which the padding's 5 do not count.
-    assert_eq!((doubtful, refused), (end - start - 75, 75));
+    // The seal has 80 bytes, of which that of padding does not count.
+    assert_eq!((doubtful, refused), (end - start - 79, 79));
 }
 
 #[test]

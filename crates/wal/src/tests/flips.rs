@@ -134,8 +134,50 @@ fn every_flipped_bit_is_refused_or_repaired_or_harmless() {
         assert_eq!(refused + doubtful + harmless + cut_off, bits);
         assert!(doubtful > 1000 && harmless > 100 && cut_off > 20, "{outcomes:?}");
     }
-    assert_eq!(in_last_seal, 74 * 8, "all of the last seal but its six bytes of padding");
+    assert_eq!(in_last_seal, 78 * 8, "all of the last seal but its two bytes of padding");
     assert!(from_snapshot.harmless > from_beginning.harmless, "what the snapshot covers");
+}
+
+#[test]
+fn no_flipped_bit_in_a_last_batch_with_sectors_of_zeros_passes_for_a_loss_of_power() {
+    let (mut doubtful, mut refused, mut zeros) = (0, 0, 0);
+    for shift in [0, 3, 5] {
+        let (mut disk, mut wal) = created(WalOptions { segment_bytes: 1 << 14 });
+        let file = segments(&disk)[0].clone();
+        save(&mut disk, &mut wal, Some(state(1, 1, 0)), &[entry(1, 1, vec![1; 64 * shift])]);
+        let values = [vec![2; 20], vec![0; 1700], [&[0; 900][..], &[3; 400]].concat()];
+        let batch: Vec<_> = (2..).zip(values).map(|(at, value)| entry(at, 1, value)).collect();
+        wal.append(Some(state(2, 3, 1)), &batch);
+        let ops = wal.take_ops();
+        let [DiskOp::Write { offset, data, .. }, DiskOp::Sync { .. }] = &ops[..] else {
+            panic!("{ops:?}");
+        };
+        DiskOp::execute_all(&ops, &mut disk).expect("a healthy disk");
+        for bit in 0..data.len() * 8 {
+            let (at, byte) = (*offset as usize + bit / 8, data[bit / 8] ^ 1 << (bit % 8));
+            let mut disk = disk.clone();
+            overwrite(&mut disk, &file, at, &[byte]);
+            match Wal::read(&disk, &dir()) {
+                Ok(contents) => {
+                    assert_eq!(contents.torn_tail(), None, "bit {bit} at {at}");
+                    let recovered = contents.open_damaged(&mut disk, SnapshotId::BEGINNING, SMALL);
+                    let recovered = recovered.expect("a healthy disk");
+                    assert_eq!(recovered.entries.len(), 1, "bit {bit} at {at}");
+                    assert_eq!(recovered.doubtful_up_to, 4, "bit {bit} at {at}");
+                    assert_eq!(recovered.hard_state, state(2, 3, 0), "the vote is known");
+                    doubtful += 1;
+                    zeros += u32::from(data[bit / 8] == 0);
+                }
+                Err(WalError::Corrupt { .. }) => {
+                    assert!(bit / 8 >= data.len() - 80, "bit {bit} at {at}");
+                    refused += 1;
+                }
+                Err(error) => panic!("bit {bit} at {at}: {error}"),
+            }
+        }
+    }
+    assert!(doubtful > 70_000 && zeros > 50_000, "{doubtful} {zeros}");
+    assert!((3 * 70 * 8..=3 * 80 * 8).contains(&refused), "only the seals: {refused}");
 }
 
 /// Puts zeros, noise, or what belongs elsewhere into some sectors.

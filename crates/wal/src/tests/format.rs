@@ -34,7 +34,7 @@ const STATE: [u8; 24] = [
     0x08, 3, 0x10, 0xe0, 0xb9, 0xe2, 0xc4, 0x09, 0x1a, 6, // data: term 1, vote 1, commit 1
     0x08, 1, 0x10, 1, 0x18, 1,
 ];
-/// Length field, 67 bytes of record and padding.
+/// Length field, 71 bytes of record and padding.
 const SEAL_BYTES: usize = 80;
 
 fn entries() -> [Entry; 2] {
@@ -74,22 +74,23 @@ fn a_log_has_its_known_bytes() {
 /// `chain` is the varint of the checksum before; `said` are term, vote, commit, the last entry and
 /// what is in doubt.
 fn check_seal(seal: &[u8], batch: &[u8], chain: &[u8], start: usize, said: [u64; 5]) {
-    assert_eq!(seal[..8], [67, 0, 0, 0, 0, 0, 0, 0x85]);
+    assert_eq!(seal[..8], [71, 0, 0, 0, 0, 0, 0, 0x81]);
     assert_eq!(seal[8..11], [0x08, 4, 0x10]);
     assert_eq!(&seal[11..16], chain);
-    assert_eq!(seal[16..18], [0x1a, 57]);
-    let (data, padding) = seal[18..].split_at(57);
+    assert_eq!(seal[16..18], [0x1a, 61]);
+    let (data, padding) = seal[18..].split_at(61);
     assert_eq!(&data[..4], b"seal");
     assert_eq!(data[4..8], (batch.len() as u32).to_le_bytes());
     let sealed = [&[0; 8], &(start as u64).to_le_bytes()[..], batch].concat();
-    assert_eq!(data[8..12], ::crc32c::crc32c(&sealed).to_le_bytes());
-    assert_eq!(data[12..52], *said.map(u64::to_le_bytes).as_flattened());
-    assert_eq!(data[52], 0);
+    assert_eq!(data[8..12], [0; 4], "no sector is zero");
+    assert_eq!(data[12..16], ::crc32c::crc32c(&sealed).to_le_bytes());
+    assert_eq!(data[16..56], *said.map(u64::to_le_bytes).as_flattened());
+    assert_eq!(data[56], 0);
     let at = (start + batch.len()) as u64;
     let chain = prost::encoding::decode_varint(&mut &chain[..]).expect("a varint") as u32;
-    let checked = [&[0; 8][..], &at.to_le_bytes(), &chain.to_le_bytes(), &data[..53]].concat();
-    assert_eq!(data[53..], ::crc32c::crc32c(&checked).to_le_bytes());
-    assert_eq!(padding, [0; 5]);
+    let checked = [&[0; 8][..], &at.to_le_bytes(), &chain.to_le_bytes(), &data[..57]].concat();
+    assert_eq!(data[57..], ::crc32c::crc32c(&checked).to_le_bytes());
+    assert_eq!(padding, [0]);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use super::*;
 
 const PLACES: [Place; 3] = [Place::FirstHeader, Place::Header, Place::Batches];
-const WITNESSES: [Witness; 4] = [Witness::None, Witness::Own, Witness::Later, Witness::Silent];
+const WITNESSES: [Witness; 5] =
+    [Witness::None, Witness::Own, Witness::OwnOfWhole, Witness::Later, Witness::Unsealed];
 
 fn everything() -> Vec<Evidence> {
     let mut all = Vec::new();
@@ -18,18 +19,19 @@ fn everything() -> Vec<Evidence> {
             }
         }
     }
-    assert_eq!(all.len(), 96);
+    assert_eq!(all.len(), 120);
     all
 }
 
 /// Whether what is at this place, or was, is known to have been durable.
 fn was_durable(evidence: &Evidence) -> bool {
-    evidence.followed || matches!(evidence.witness, Witness::Later | Witness::Silent)
+    evidence.followed || matches!(evidence.witness, Witness::Later | Witness::Unsealed)
 }
 
 /// Whether it can have been durable.
 fn may_have_been_durable(evidence: &Evidence) -> bool {
-    let written_as_a_whole = evidence.rest == Rest::Data && evidence.tear == Tear::RuledOut;
+    let no_loss = evidence.tear == Tear::RuledOut || evidence.witness == Witness::OwnOfWhole;
+    let written_as_a_whole = evidence.rest == Rest::Data && no_loss;
     was_durable(evidence) || written_as_a_whole || evidence.place == Place::FirstHeader
 }
 
@@ -62,7 +64,7 @@ fn nothing_that_was_or_may_have_been_durable_is_cut_off_or_taken_for_the_end() {
 #[test]
 fn damage_is_passed_only_if_a_seal_says_what_was_in_it() {
     for evidence in everything() {
-        let says = matches!(evidence.witness, Witness::Own | Witness::Later);
+        let says = matches!(evidence.witness, Witness::Own | Witness::OwnOfWhole | Witness::Later);
         match judge(&evidence).decision {
             Decision::Damaged => assert!(says, "{evidence:?}"),
             // Refused is only what cannot be passed. The one header there is cannot: whose log it
@@ -92,6 +94,7 @@ fn a_segment_is_taken_away_only_for_want_of_a_header_and_cut_off_only_behind_one
             Decision::TakeSegmentAway => assert_eq!(evidence.place, Place::Header),
             Decision::CutOff => {
                 assert_eq!((evidence.place, evidence.tear), (Place::Batches, Tear::Explains));
+                assert_ne!(evidence.witness, Witness::OwnOfWhole);
             }
             Decision::End => {
                 assert_eq!((evidence.place, evidence.rest), (Place::Batches, Rest::Zeros));

@@ -215,7 +215,7 @@ impl ClientNode {
         let request = match (&self.plan, &planned.action) {
             // Another value each time, so that a later answer tells which attempts took effect.
             (Plan::Probe(..), Action::Put(key, value)) => {
-                let value = Value(value.0 + self.requests * PROBE_VALUES);
+                let value = Value::short(value.number + self.requests * PROBE_VALUES);
                 to_request(&Action::Put(*key, value), &self.knowledge)
             }
             (_, action) if self.wary > 0 => to_request(&action.reading(), &self.knowledge),
@@ -357,7 +357,7 @@ fn probe(member: NodeId, heal_at: Nanos) -> Vec<PlannedOperation> {
     let key = Key(FIRST_PROBE_KEY + member.0);
     let actions = [
         Action::Get(key),
-        Action::Put(key, Value(FIRST_PROBE_KEY + member.0)),
+        Action::Put(key, Value::short(FIRST_PROBE_KEY + member.0)),
         Action::GetSerializable(key),
         Action::Get(key),
     ];

@@ -172,6 +172,8 @@ pub enum Fault {
 pub enum FileKind {
     /// What was agreed: the segments of a log.
     Log,
+    /// The end of a log: what was written to it last, so that nothing behind tells of it.
+    LogEnd,
     /// What is true: the files of a store.
     Store,
     /// The files of snapshots.
@@ -182,6 +184,7 @@ impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             FileKind::Log => "log",
+            FileKind::LogEnd => "end of the log",
             FileKind::Store => "store",
             FileKind::Snapshot => "snapshots",
         })
@@ -193,6 +196,8 @@ const LONGEST_DELAY: Nanos = Nanos::from_secs(3_600);
 
 /// More than one sector's worth is another fault than rot.
 const MOST_ROTTEN_BITS: u32 = 4_096;
+/// At the end of a log more could make a sector zero that is not.
+pub(crate) const MOST_ROTTEN_BITS_AT_THE_END: u32 = 8;
 
 /// A fault and when it begins: one entry of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -372,6 +377,15 @@ impl Fault {
             }
             Fault::BitRot { bits, .. } if !(1..=MOST_ROTTEN_BITS).contains(bits) => {
                 Some("rot is of at least one bit, and of at most 4096")
+            }
+            Fault::BitRot { files: FileKind::LogEnd, bits, .. }
+                if *bits > MOST_ROTTEN_BITS_AT_THE_END =>
+            {
+                Some("rot at the end of a log is of at most 8 bits")
+            }
+            Fault::MisdirectedWrite { files: FileKind::LogEnd, .. }
+            | Fault::MisdirectedRead { files: FileKind::LogEnd, .. } => {
+                Some("only rot strikes the end of a log alone; name all of it: log")
             }
             _ => None,
         }

@@ -25,6 +25,7 @@ pub use clock::{Clock, DriftPpm};
 pub use config::{ConfigError, NodeConfig, WorldConfig};
 pub use counters::{Count, Counters};
 pub use disk::DiskConfig;
+pub(crate) use fault::MOST_ROTTEN_BITS_AT_THE_END;
 pub use fault::{Fault, FaultError, FileKind, ScheduledFault};
 pub use io::Io;
 pub use network::{NetworkConfig, Noise};

@@ -142,6 +142,12 @@ impl Mix<'_> {
         (shuffled[0], shuffled[1])
     }
 
+    /// A member, and a time at which it is down: the middle of a time drawn so far.
+    fn downtime(&self, stream: &mut Stream) -> Option<(NodeId, WorldTime)> {
+        let downs: Vec<(NodeId, WorldTime)> = self.faults.iter().flat_map(middle_of_down).collect();
+        (!downs.is_empty()).then(|| *stream.pick(&downs))
+    }
+
     fn shuffled(&self, stream: &mut Stream) -> Vec<NodeId> {
         let mut members = self.members.clone();
         for last in (1..members.len()).rev() {
@@ -166,6 +172,17 @@ impl Mix<'_> {
         victims.sort_unstable();
         victims
     }
+}
+
+/// Whom a fault keeps down, and when half of that time is over.
+fn middle_of_down(planned: &ScheduledFault) -> Vec<(NodeId, WorldTime)> {
+    let (nodes, down_for) = match &planned.fault {
+        Fault::Crash { node, down_for } => (std::slice::from_ref(node), *down_for),
+        Fault::PowerLoss { nodes, down_for } => (&nodes[..], *down_for),
+        _ => return Vec::new(),
+    };
+    let middle = planned.at + Nanos::from_nanos(down_for.as_nanos() / 2);
+    nodes.iter().map(|node| (*node, middle)).collect()
 }
 
 fn crash(kind: &DownSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
@@ -327,6 +344,11 @@ fn disk_full(kind: &DiskFullSpec, at: WorldTime, stream: &mut Stream, mix: &mut 
 fn bit_rot(kind: &BitRotSpec, at: WorldTime, stream: &mut Stream, mix: &mut Mix<'_>) {
     let node = mix.any(stream);
     let (files, bits) = (*kind.files.draw(stream), kind.bits.draw(stream));
+    let (node, at) = match files {
+        // A member that goes on writing would soon have another end.
+        FileKind::LogEnd => mix.downtime(stream).unwrap_or((node, at)),
+        _ => (node, at),
+    };
     mix.push(at, Fault::BitRot { node, files, bits });
 }
 

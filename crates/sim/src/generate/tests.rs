@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::engine::{Fault, WorldTime};
+use crate::engine::{Fault, ScheduledFault, WorldTime};
 use crate::schedule::{Action, Value};
 
 fn scenario(text: &str) -> Scenario {
@@ -254,4 +254,41 @@ fn damage_to_different_disks_is_not_planned_close_together() {
         assert!(apart || pair[0].fault.disk() == pair[1].fault.disk(), "{} {}", pair[0], pair[1]);
     }
     assert_eq!(faults.len() - damage.len(), 40, "others stay");
+}
+
+#[test]
+fn some_values_leave_whole_sectors_zero() {
+    let scenario = scenario("");
+    let values = values(&generate(&scenario, Seed(1)));
+    let padded = values.iter().filter(|value| value.zeros > 0).count();
+    assert!((values.len() / 48..values.len() / 12).contains(&padded), "{padded}");
+    // Wherever it begins, so many cover a sector.
+    assert!(values.iter().filter(|value| value.zeros >= 2 * 512).count() > padded / 2);
+}
+
+#[test]
+fn the_end_of_a_log_rots_while_its_member_is_down() {
+    let scenario = scenario(
+        "[faults.crash]\ncount = '1..3'\ndown = '100ms'\n[faults.power_loss]\ncount = '1..2'\n\
+         down = '50ms..200ms'\nvictims = ['minority']\n[faults.bit_rot]\ncount = '1..3'\n\
+         files = ['log-end']",
+    );
+    let mut rots = 0;
+    for seed in 0..20 {
+        let faults = generate(&scenario, Seed(seed)).faults;
+        for rot in faults.iter().filter(|planned| planned.fault.destroys()) {
+            rots += 1;
+            let is_down = |planned: &ScheduledFault| match &planned.fault {
+                Fault::Crash { down_for, .. } | Fault::PowerLoss { down_for, .. } => {
+                    let until = planned.at + *down_for;
+                    planned.fault.nodes().contains(&rot.fault.nodes()[0])
+                        && planned.at < rot.at
+                        && rot.at < until
+                }
+                _ => false,
+            };
+            assert!(faults.iter().any(is_down), "{rot}");
+        }
+    }
+    assert!(rots >= 20, "{rots}");
 }

@@ -9,6 +9,9 @@ use crate::schedule::{Action, ClientPlan, Key, PlannedOperation, Value};
 /// The numbers of one client's values lie between this many times its own number and its
 /// successor's, so that a value tells who wrote it, and none is written twice.
 const VALUES_A_CLIENT: u32 = 10_000;
+/// One value in so many ends in zeros, and in how many: so many that whole sectors of a disk are zero.
+const PADDED_IN: u64 = 24;
+const ZEROS: (u64, u64) = (600, 3_000);
 /// How much more often than others a client that mostly reads does so.
 const READERS_WEIGHT: u64 = 6;
 /// How many revisions back a read of the past goes at most.
@@ -78,6 +81,7 @@ fn plan(spec: &Spec, draw: Draw, who: Who<'_>, client: u32, keys: u32) -> Client
     let workload = &spec.workload;
     let habits = habits(spec, draw, client);
     let mut stream = draw.stream("operations", u64::from(client), 0);
+    let mut padding = draw.stream("padding", u64::from(client), 0);
     let busy_until = spec.phases.fault_time + workload.tail;
     let mut thought = Nanos::ZERO;
     let mut operations = Vec::new();
@@ -87,7 +91,8 @@ fn plan(spec: &Spec, draw: Draw, who: Who<'_>, client: u32, keys: u32) -> Client
         let think = Nanos::from_micros(think.as_nanos() / 1_000);
         let think = if stream.chance(workload.bursts.0) { Nanos::ZERO } else { think };
         let member = who.any(thought, &mut stream);
-        let value = Value(client * VALUES_A_CLIENT + operations.len() as u32);
+        let number = client * VALUES_A_CLIENT + operations.len() as u32;
+        let value = Value { number, zeros: zeros(&mut padding) };
         let action = action(&habits.weights, keys, value, &mut stream);
         let home = operations.first().map(|first: &PlannedOperation| first.member);
         let member = home.filter(|_| habits.sticky).unwrap_or(member);
@@ -95,6 +100,12 @@ fn plan(spec: &Spec, draw: Draw, who: Who<'_>, client: u32, keys: u32) -> Client
         thought += think;
     }
     ClientPlan { operations }
+}
+
+/// How many zeros a value ends in; mostly none.
+fn zeros(stream: &mut Stream) -> u32 {
+    let (is_padded, more) = (stream.below(PADDED_IN) == 0, stream.below(ZEROS.1 - ZEROS.0 + 1));
+    if is_padded { (ZEROS.0 + more) as u32 } else { 0 }
 }
 
 /// Draws an action. Takes the same number of draws whatever it is.

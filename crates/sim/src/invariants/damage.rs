@@ -34,7 +34,7 @@ impl Books {
         let damage = self.pages[member].damage.get_or_insert_default();
         damage.in_log |= files == FileKind::Log;
         match files {
-            FileKind::Log | FileKind::Snapshot => damage.needs_start = true,
+            FileKind::Log | FileKind::LogEnd | FileKind::Snapshot => damage.needs_start = true,
             FileKind::Store => (damage.needs_scrub, damage.scrubbed_after) = (true, None),
         }
     }

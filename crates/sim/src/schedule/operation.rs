@@ -15,9 +15,18 @@ use crate::engine::{Nanos, NodeId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub u32);
 
-/// A value, unique within its schedule: `v17` in the store.
+/// A value, unique within its schedule: `v17` in the store; `v17+2048` with so many zeros behind it,
+/// which a log must not take for sectors that were never written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Value(pub u32);
+pub struct Value {
+    /// What makes it unique.
+    pub number: u32,
+    /// How many zero bytes it ends in.
+    pub zeros: u32,
+}
+
+/// More would only cost memory.
+const MOST_ZEROS: u32 = 1 << 20;
 
 /// What a client does, when, and whom it asks first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,10 +106,18 @@ impl Key {
 }
 
 impl Value {
+    /// One without zeros behind it.
+    #[must_use]
+    pub fn short(number: u32) -> Value {
+        Value { number, zeros: 0 }
+    }
+
     /// The value's bytes.
     #[must_use]
     pub fn bytes(self) -> bytes::Bytes {
-        bytes::Bytes::from(self.to_string())
+        let mut bytes = Value::short(self.number).to_string().into_bytes();
+        bytes.resize(bytes.len() + self.zeros as usize, 0);
+        bytes::Bytes::from(bytes)
     }
 }
 
@@ -112,7 +129,10 @@ impl fmt::Display for Key {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "v{}", self.0)
+        match self.zeros {
+            0 => write!(f, "v{}", self.number),
+            zeros => write!(f, "v{}+{zeros}", self.number),
+        }
     }
 }
 
@@ -155,7 +175,7 @@ impl FromStr for PlannedOperation {
         let member = number(member.strip_prefix('n'))
             .ok_or_else(|| error("its second word is a member like n2"))?;
         let action = action(name, arguments).ok_or_else(|| {
-            error("the action is none that there is, or its arguments are not keys (k1), values (v1) and numbers in its order")
+            error("the action is none that there is, or its arguments are not keys (k1), values (v1; v1+2048 with that many zeros, at most 1048576) and numbers in its order")
         })?;
         Ok(PlannedOperation {
             think: Nanos::from_micros(u64::from(think)),
@@ -167,7 +187,14 @@ impl FromStr for PlannedOperation {
 
 fn action(name: &str, arguments: &[&str]) -> Option<Action> {
     let key = |word: &str| number(word.strip_prefix('k')).map(Key);
-    let value = |word: &str| number(word.strip_prefix('v')).map(Value);
+    let value = |word: &str| {
+        let word = word.strip_prefix('v')?;
+        let Some((word, zeros)) = word.split_once('+') else {
+            return number(Some(word)).map(Value::short);
+        };
+        let zeros = number(Some(zeros)).filter(|zeros| (1..=MOST_ZEROS).contains(zeros))?;
+        Some(Value { number: number(Some(word))?, zeros })
+    };
     let plain = |word: &str| number(Some(word));
     Some(match (name, arguments) {
         ("put", [k, v]) => Action::Put(key(k)?, value(v)?),
@@ -209,9 +236,11 @@ mod tests {
 
     #[test]
     fn every_action_is_written_so_that_it_can_be_read() {
-        let (k, other, v) = (Key(3), Key(11), Value(17));
+        let (k, other, v) = (Key(3), Key(11), Value::short(17));
+        let padded = Value { number: 17, zeros: 2048 };
         for action in [
             Action::Put(k, v),
+            Action::Put(k, padded),
             Action::Get(k),
             Action::GetSerializable(k),
             Action::GetBack(k, 5),
@@ -231,6 +260,12 @@ mod tests {
     }
 
     #[test]
+    fn a_value_ends_in_as_many_zeros_as_it_says() {
+        assert_eq!(Value::short(17).bytes(), "v17");
+        assert_eq!(Value { number: 17, zeros: 3 }.bytes(), "v17\0\0\0");
+    }
+
+    #[test]
     fn what_is_no_operation_is_refused_with_a_reason() {
         for text in [
             "",
@@ -239,6 +274,9 @@ mod tests {
             "5us 1 get k1",
             "5us n1 put k1",
             "5us n1 get v1",
+            "5us n1 put k1 v1+",
+            "5us n1 put k1 v1+0",
+            "5us n1 put k1 v1+1048577",
             "5us n1 fly k1",
             "+5us n1 get k1",
         ] {

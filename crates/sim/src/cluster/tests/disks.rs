@@ -68,3 +68,18 @@ fn a_member_with_a_rotten_log_is_made_whole_again_or_named_and_the_others_go_on(
     }
     assert_eq!(outcome.counters.get(Count::StartRefused), outcome.refusals.len() as u64);
 }
+
+#[test]
+fn a_member_whose_last_batch_rots_while_it_is_down_is_made_whole_again() {
+    let mut schedule = quiet();
+    let down =
+        |millis| at(millis, Fault::Crash { node: NodeId(1), down_for: Nanos::from_millis(100) });
+    let rot =
+        |millis| at(millis, Fault::BitRot { node: NodeId(1), files: FileKind::LogEnd, bits: 3 });
+    schedule.faults = vec![down(700), rot(750), down(1_400), rot(1_450)];
+    let outcome = lived(schedule);
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.counters.get(Count::BitRot), 2, "{:?}", outcome.counters.faults());
+    assert_eq!(outcome.refusals, BTreeMap::new());
+    assert!(outcome.marks.contains_key("log-damage-met"), "{:?}", outcome.marks);
+}

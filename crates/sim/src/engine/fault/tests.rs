@@ -120,6 +120,8 @@ fn what_does_not_fit_the_world_is_refused() {
         (Fault::SlowDisk { node: n(1), factor: 1, lasts: ms(1) }, zero, "at least 2"),
         (Fault::WriteError { node: n(2) }, zero, "n2 has no disk"),
         (Fault::BitRot { node: n(1), files: FileKind::Log, bits: 0 }, zero, "at least one bit"),
+        (Fault::BitRot { node: n(1), files: FileKind::LogEnd, bits: 9 }, zero, "at most 8 bits"),
+        (Fault::MisdirectedWrite { node: n(1), files: FileKind::LogEnd }, zero, "only rot"),
         (Fault::Crash { node: n(0), down_for: ms(1) }, WorldTime::from_secs(3), "in the past"),
         (
             Fault::Partition { groups: vec![vec![n(0)], vec![n(0), n(1)]], lasts: ms(1) },

@@ -22,9 +22,9 @@ fn quiet() -> Schedule {
         let operation = |position: u32| {
             let key = Key(position % 3);
             let action = match position % 4 {
-                0 => Action::Put(key, Value(index * 1_000 + position)),
+                0 => Action::Put(key, Value::short(index * 1_000 + position)),
                 1 => Action::Get(key),
-                2 => Action::CompareAndSwap(key, Value(index * 1_000 + position)),
+                2 => Action::CompareAndSwap(key, Value::short(index * 1_000 + position)),
                 _ => Action::GetSerializable(key),
             };
             PlannedOperation {

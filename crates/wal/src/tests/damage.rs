@@ -58,7 +58,7 @@ fn what_is_refused_is_left_as_it_is_with_all_that_lies_beside_it() {
         ("damaged", &|disk| flip(disk, &files[1], 700)),
         ("missing", &|disk| disk.remove(&files[2]).expect("a segment")),
         ("corrupt", &|disk| flip(disk, last, end - 20)),
-        ("the log begins", &|disk| disk.remove(&files[0]).expect("a segment")),
+        ("log begins with", &|disk| disk.remove(&files[0]).expect("a segment")),
     ];
     for (says, harm) in harms {
         let mut disk = whole.clone();

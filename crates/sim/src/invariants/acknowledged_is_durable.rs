@@ -9,6 +9,7 @@ use super::{Violation, ensure};
 pub(super) const NAME: &str = "AcknowledgedIsDurable";
 
 pub(super) fn check(change: &Change<'_>, books: &Books) -> Result<(), Violation> {
+    check_doubt(books, change.member, change.after.abstains)?;
     for answer in &change.activity.answers {
         // Nothing that a client could be told of is in the founding entry.
         if answer.applied <= FOUNDING {
@@ -36,9 +37,7 @@ pub(super) fn check_recovery(
     let durable = &books.pages[member].durable;
     let untouched = books.untouched(member);
     let damaged = books.pages[member].damage.is_some();
-    ensure(damaged || !recovered.abstains, NAME, || {
-        format!("n{member} abstains from elections, though nothing has damaged its disk")
-    })?;
+    check_doubt(books, member, recovered.abstains)?;
     let kept =
         recovered.log.len() >= untouched && recovered.log[..untouched] == durable[..untouched];
     if !kept && damaged && recovered.abstains {
@@ -55,5 +54,13 @@ pub(super) fn check_recovery(
             "n{member} restarts with {} entries, but {untouched} others were on its disk",
             recovered.log.len()
         )
+    })
+}
+
+/// Nobody is in doubt about what it has acknowledged whose disk is sound: a leader names no more to
+/// it than what it holds.
+fn check_doubt(books: &Books, member: usize, abstains: bool) -> Result<(), Violation> {
+    ensure(books.pages[member].damage.is_some() || !abstains, NAME, || {
+        format!("n{member} abstains from elections, though nothing has damaged its disk")
     })
 }

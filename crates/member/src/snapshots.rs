@@ -126,7 +126,8 @@ impl Member {
         let due = if soon { 1 } else { self.config.snapshot_every };
         if !idle || self.applied.distance_from(last) < due {
             let is_leading = self.raft.role() == Role::Leader;
-            if idle && soon && is_leading && self.raft.log().last_index() == last {
+            let is_stale = self.snapshots.is_stale;
+            if idle && is_stale && is_leading && self.raft.log().last_index() == last {
                 // At the same entry there is no other snapshot: so another entry.
                 let _ = self.propose(Bytes::new());
             }

@@ -191,7 +191,6 @@ impl Member {
         if repaired {
             self.upkeep.damaged.remove(position);
             self.upkeep.health.repaired += 1;
-            self.see_to_damage(disk);
         }
     }
 }

@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod counterexample;
 mod error;
+mod events;
 mod exit;
 mod failure;
 mod interrupt;

@@ -3,13 +3,15 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use quorate_server::{About, InitialCluster, Options, ServeError, Timing, Url};
+use quorate_server::{About, InitialCluster, Options, OptionsError, ServeError, Timing, Url};
 use serde_json::json;
 
 use crate::error::Error;
+use crate::events;
 use crate::exit::Exit;
 use crate::output::Output;
 
@@ -37,6 +39,7 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "URL",
         value_delimiter = ',',
+        value_parser = parse::<Url>,
         default_value = "http://localhost:2379"
     )]
     listen_client_urls: Vec<Url>,
@@ -45,11 +48,12 @@ pub(crate) struct ServeArgs {
         long,
         value_name = "URL",
         value_delimiter = ',',
+        value_parser = parse::<Url>,
         default_value = "http://localhost:2380"
     )]
     listen_peer_urls: Vec<Url>,
     /// The members that found the cluster, the same list for each of them [default: this one alone]
-    #[arg(long, value_name = "NAME=URL,…")]
+    #[arg(long, value_name = "NAME=URL,…", value_parser = parse::<InitialCluster>)]
     initial_cluster: Option<InitialCluster>,
     /// Tells clusters apart that have the same addresses, the same for all members
     #[arg(long, value_name = "TOKEN", default_value = "etcd-cluster")]
@@ -68,11 +72,28 @@ pub(crate) struct ServeArgs {
 /// Serves until the process is told to stop.
 pub(crate) fn run(args: &ServeArgs, output: &Output) -> Result<Exit, Error> {
     let options = to_options(args);
+    for url in options.unheard_peer_urls() {
+        output.message(format_args!(
+            "warning: --initial-cluster tells the others to reach this member at {url}, where it \
+             does not listen (--listen-peer-urls): right only if something passes connections on \
+             from there"
+        ));
+    }
+    events::show();
+    let started = |about: &About| warn(about, output);
     let ready = |about: &About| announce(about, &options, output);
-    match quorate_server::serve(&options, ready) {
+    match quorate_server::serve(&options, started, ready) {
         Ok(()) => Ok(Exit::Well),
         Err(error) => Err(in_words(&error)),
     }
+}
+
+/// Reads a value; what cannot be meant is refused with what to do about it.
+fn parse<T: FromStr<Err = OptionsError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: OptionsError| match error.remedy() {
+        Some(remedy) => format!("{error}; {remedy}"),
+        None => error.to_string(),
+    })
 }
 
 fn to_options(args: &ServeArgs) -> Options {
@@ -93,7 +114,8 @@ fn to_options(args: &ServeArgs) -> Options {
     }
 }
 
-fn announce(about: &About, options: &Options, output: &Output) {
+/// Says what was found on the disk that should not have been there.
+fn warn(about: &About, output: &Output) {
     let recovery = &about.recovery;
     if let Some(tail) = &recovery.torn_tail {
         output.message(format_args!(
@@ -102,11 +124,13 @@ fn announce(about: &About, options: &Options, output: &Output) {
             tail.segment, tail.bytes, tail.offset
         ));
     }
+    let meaning = if about.in_doubt {
+        "the member gets what is lost from the others, and takes no part in elections until then"
+    } else {
+        "nothing that the member needs was in it"
+    };
     for damage in &recovery.log_damage {
-        output.message(format_args!(
-            "warning: {damage}; the member gets what is lost from the others, and takes no part \
-             in elections until then"
-        ));
+        output.message(format_args!("warning: {damage}; {meaning}"));
     }
     if let Some(why) = &recovery.started_over {
         output.message(format_args!(
@@ -121,6 +145,16 @@ fn announce(about: &About, options: &Options, output: &Output) {
     for file in &recovery.set_aside {
         output.message(format_args!("set aside: {file}"));
     }
+    for segment in &recovery.store.rebuilt {
+        output.message(format_args!(
+            "warning: segment {segment} of the store: its keys' file was damaged, and is written \
+             anew from its data"
+        ));
+    }
+}
+
+/// Says that clients are served.
+fn announce(about: &About, options: &Options, output: &Output) {
     let urls = |urls: &[Url]| urls.iter().map(Url::to_string).collect::<Vec<_>>();
     let (clients, peers) = (urls(&about.client_urls), urls(&about.peer_urls));
     if output.is_json() {
@@ -132,7 +166,7 @@ fn announce(about: &About, options: &Options, output: &Output) {
             "client_urls": clients,
             "peer_urls": peers,
             "data_dir": options.data_dir,
-            "recovered_entries": recovery.entries,
+            "recovered_entries": about.recovery.entries,
         }));
         return;
     }
@@ -147,11 +181,10 @@ fn announce(about: &About, options: &Options, output: &Output) {
     ));
 }
 
-/// The server's messages say what to do after the last semicolon.
 fn in_words(error: &ServeError) -> Error {
-    let message = error.to_string();
-    match message.rsplit_once("; ") {
-        Some((what, remedy)) => Error::with_remedy(what, remedy),
-        None => Error::new(message),
+    let what = error.to_string();
+    match error.remedy() {
+        Some(remedy) => Error::with_remedy(what, remedy),
+        None => Error::new(what),
     }
 }

@@ -26,6 +26,9 @@ const REPAIR: &str = "in a cluster, start the member: it repairs what is damaged
 const RESTORE: &str = "in a cluster, remove this member, empty its data directory and add it anew; \
                        alone, restore a backup";
 
+/// Up to here, damaged records are named one by one.
+const FEW: usize = 3;
+
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct StoreArgs {
@@ -43,7 +46,7 @@ enum StoreCommand {
 
 #[derive(Debug, Args)]
 struct DirArgs {
-    /// A data directory, or the directory member in it
+    /// A data directory, the directory member in it, or the store's own in that
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }
@@ -75,13 +78,23 @@ struct Summary {
     other_files: usize,
 }
 
+/// Something that is damaged; or several records of a segment that are damaged alike.
 #[derive(Serialize)]
 struct DamageLine {
     segment: String,
+    /// How many records, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u32>,
+    /// Where the last of several begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_offset: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<i64>,
+    /// The highest of several; `revision` is the lowest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_revision: Option<i64>,
     what: String,
 }
 
@@ -135,14 +148,18 @@ impl Place {
         let there = given
             .canonicalize()
             .map_err(|error| Error::new(format!("{}: {error}", given.display())))?;
-        let is_member = there.file_name().is_some_and(|name| name == "member");
-        let root = match there.parent().filter(|_| is_member) {
-            Some(data) => data,
-            None => &there,
+        // As far up as etcd's layout goes: the store's manifest is beside it, and the data directory
+        // is what a member locks.
+        let above = |path: &Path, name: &str| {
+            let is_it = path.file_name().is_some_and(|own| own == name);
+            path.parent().filter(|_| is_it).map(Path::to_owned)
         };
+        let member = above(&there, "store").unwrap_or_else(|| there.clone());
+        let root = &above(&member, "member").unwrap_or(there);
         if !root.join("member").join("store").is_dir() {
             let what = format!("{}: no store here", given.display());
-            let remedy = "name a data directory, which holds member/store, or the directory member";
+            let remedy = "name a data directory, which holds member/store and member/snap, the \
+                          directory member, or the store's own in it";
             return Err(Error::with_remedy(what, remedy));
         }
         let disk = ReadOnlyDisk::open(root).map_err(|error| match error {
@@ -187,20 +204,14 @@ impl Verdict {
             live_bytes: survey.segments.iter().map(|segment| segment.live_bytes).sum(),
             other_files: survey.others.len(),
         };
-        let mut damage: Vec<DamageLine> = survey.damage.iter().map(DamageLine::of).collect();
-        let beyond_repair = |segment: String, what: String| DamageLine {
-            segment,
-            offset: None,
-            revision: None,
-            what,
-        };
-        damage.extend(
-            survey.lost.iter().map(|id| {
-                beyond_repair(id.to_string(), "both of its files are damaged".to_owned())
-            }),
-        );
+        let alike = survey.damage.chunk_by(are_alike);
+        let mut damage: Vec<DamageLine> = alike.flat_map(DamageLine::of_alike).collect();
+        damage.extend(survey.lost.iter().map(|id| {
+            DamageLine::of_segment(id.to_string(), "both of its files are damaged".to_owned())
+        }));
         damage.extend(survey.incoherent.map(|(id, reason)| {
-            beyond_repair(id.to_string(), format!("it is intact, but no store wrote it: {reason}"))
+            let what = format!("it is intact, but no store wrote it: {reason}");
+            DamageLine::of_segment(id.to_string(), what)
         }));
         let is_repairable = survey.lost.is_empty() && survey.incoherent.is_none();
         let (verdict, remedy) = match (survey.is_whole(), is_repairable) {
@@ -214,8 +225,12 @@ impl Verdict {
     fn in_words(&self, output: &Output) -> String {
         let paint = output.paint();
         let mut lines = Vec::new();
-        for DamageLine { segment, offset, what, .. } in &self.damage {
-            let at = offset.map_or(String::new(), |offset| format!(" at byte {offset}"));
+        for DamageLine { segment, offset, last_offset, what, .. } in &self.damage {
+            let at = match (offset, last_offset) {
+                (None, _) => String::new(),
+                (Some(offset), None) => format!(" at byte {offset}"),
+                (Some(offset), Some(last)) => format!(" from byte {offset} to {last}"),
+            };
             let name = paint.bold_red(format_args!("segment {segment}{at}:"));
             lines.push(format!("{name} {what}"));
         }
@@ -240,7 +255,54 @@ impl Verdict {
     }
 }
 
+/// Whether what is wrong with one record is wrong with the next one as well.
+fn are_alike(one: &Damage, next: &Damage) -> bool {
+    let is_record = |damage: &Damage| matches!(damage.part, DamagedPart::Record { .. });
+    is_record(one) && is_record(next) && (one.segment, &one.what) == (next.segment, &next.what)
+}
+
 impl DamageLine {
+    /// A line for each of a few, which names its key; one for all of them if there are more.
+    fn of_alike(alike: &[Damage]) -> Vec<DamageLine> {
+        if alike.len() <= FEW {
+            return alike.iter().map(DamageLine::of).collect();
+        }
+        let (mut offsets, mut revisions) = (Vec::new(), Vec::new());
+        for damage in alike {
+            if let DamagedPart::Record { offset, change } = &damage.part {
+                offsets.push(*offset);
+                revisions.extend(change.as_ref().map(|change| change.revision.0));
+            }
+        }
+        let (first, last) = (revisions.iter().min(), revisions.iter().max());
+        let of = match (first, last) {
+            (Some(first), Some(last)) => format!(", of revisions {first} to {last},"),
+            _ => String::new(),
+        };
+        let records = alike.len() as u64;
+        let what = format!("{}{of} are damaged: {}", plural(records, "record"), alike[0].what);
+        vec![DamageLine {
+            records: Some(records),
+            offset: offsets.first().copied(),
+            last_offset: offsets.last().copied(),
+            revision: first.copied(),
+            last_revision: last.copied(),
+            ..DamageLine::of_segment(alike[0].segment.to_string(), what)
+        }]
+    }
+
+    fn of_segment(segment: String, what: String) -> DamageLine {
+        DamageLine {
+            segment,
+            records: None,
+            offset: None,
+            last_offset: None,
+            revision: None,
+            last_revision: None,
+            what,
+        }
+    }
+
     fn of(damage: &Damage) -> DamageLine {
         let (offset, revision, what) = match &damage.part {
             DamagedPart::Record { offset, change } => {
@@ -253,7 +315,8 @@ impl DamageLine {
             DamagedPart::Keys => (None, None, "the keys' file".to_owned()),
         };
         let what = format!("{what} is damaged: {}", damage.what);
-        DamageLine { segment: damage.segment.to_string(), offset, revision, what }
+        let line = DamageLine::of_segment(damage.segment.to_string(), what);
+        DamageLine { offset, revision, ..line }
     }
 }
 

@@ -34,12 +34,15 @@ const SMALL_READ: usize = 64 << 10;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process uses it.
-    #[error(
-        "{root}: in use by another process, which holds its lock; stop that one, or choose \
-         another data directory"
-    )]
+    #[error("{root}: in use by another process, which holds its lock")]
     Locked {
         /// The folder.
+        root: PathBuf,
+    },
+    /// There is something else of that name, or of the name of a folder above.
+    #[error("{root}: not a directory")]
+    NotADirectory {
+        /// What is there.
         root: PathBuf,
     },
     /// The operating system failed.
@@ -50,6 +53,18 @@ pub enum OpenError {
         /// What it said.
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// What to do about it, if that is not what the operating system says.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            OpenError::Locked { .. } => Some("stop that process, or choose another data directory"),
+            OpenError::NotADirectory { .. } => Some("choose another data directory"),
+            OpenError::Io { .. } => None,
+        }
+    }
 }
 
 /// Real files under one root folder, which is locked against other processes as long as this
@@ -74,6 +89,10 @@ impl FsDisk {
     /// [`OpenError::Locked`] if another process, or another `FsDisk`, has it.
     pub fn open(root: impl Into<PathBuf>) -> Result<FsDisk, OpenError> {
         let root = root.into();
+        let there = root.ancestors().find(|folder| folder.exists());
+        if let Some(file) = there.filter(|there| !there.is_dir()) {
+            return Err(OpenError::NotADirectory { root: file.to_owned() });
+        }
         let opened = create_durably(&root).and_then(|()| File::open(&root));
         FsDisk::locked(root, opened, FlockOperation::NonBlockingLockExclusive)
     }

@@ -121,10 +121,13 @@ fn looking_at_a_folder_creates_nothing() {
 #[test]
 fn a_root_that_is_a_file_is_refused() {
     let folder = folder();
-    let root = folder.path().join("f");
-    std::fs::write(&root, b"").expect("room");
-    for root in [&root, &root.join("below")] {
-        assert!(matches!(FsDisk::open(root), Err(OpenError::Io { .. })));
+    let file = folder.path().join("f");
+    std::fs::write(&file, b"").expect("room");
+    for root in [&file, &file.join("below")] {
+        let error = FsDisk::open(root).expect_err("there is a file in the way");
+        assert!(matches!(error, OpenError::NotADirectory { .. }), "{error}");
+        assert_eq!(error.to_string(), format!("{}: not a directory", file.display()));
+        assert_eq!(error.remedy(), Some("choose another data directory"));
     }
 }
 

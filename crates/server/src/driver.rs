@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::disk::{Batch, Batches};
-use crate::handle::{Asked, Inbox};
+use crate::handle::{Arrival, Asked, Inbox};
+use crate::observer::Observer;
 use crate::peer::Links;
 use crate::timers::Timers;
 
@@ -26,6 +27,7 @@ pub(crate) struct Driver<R> {
     pub(crate) links: Links,
     pub(crate) disk: Batches,
     pub(crate) waiting: Waiting,
+    pub(crate) observer: Observer,
 }
 
 /// Clients that wait for an answer.
@@ -75,9 +77,11 @@ impl<R: AsRef<dyn Disk>> Driver<R> {
                         biased;
                         _ = stop.wait_for(|stop| *stop) => return End::Stopped,
                         () = until(next) => Ok(()),
-                        Some(input) = inbox.events.recv() => self.hand_in(input),
-                        Some(asked) = inbox.requests.recv() => self.ask(asked),
-                        else => return End::Stopped,
+                        arrival = inbox.next() => match arrival {
+                            Some(Arrival::Event(input)) => self.hand_in(input),
+                            Some(Arrival::Request(asked)) => self.ask(asked),
+                            None => return End::Stopped,
+                        },
                     }
                 }
             };
@@ -97,7 +101,9 @@ impl<R: AsRef<dyn Disk>> Driver<R> {
 
     fn hand_in(&mut self, input: Input) -> Result<(), HaltReason> {
         self.member.handle(self.clock.now(), input, self.reader.as_ref());
-        self.carry_out()
+        let done = self.carry_out();
+        self.observer.look(&self.member, Instant::now());
+        done
     }
 
     fn carry_out(&mut self) -> Result<(), HaltReason> {

@@ -26,10 +26,13 @@ mod disk;
 mod driver;
 mod handle;
 mod identity;
+mod names;
+mod observer;
 mod options;
 mod peer;
 #[cfg(not(madsim))]
 mod process;
+mod remedy;
 mod server;
 #[cfg(all(test, madsim))]
 mod simulated;

@@ -58,25 +58,22 @@ pub struct InitialCluster(BTreeMap<String, Vec<Url>>);
 #[non_exhaustive]
 pub enum OptionsError {
     /// Not a URL of that form.
-    #[error("'{0}' is no address to speak plaintext at; write http://HOST:PORT")]
+    #[error("'{0}' is no address to speak plaintext at")]
     Url(String),
     /// TLS is not there yet.
-    #[error("'{0}' asks for TLS, which this version does not speak; write http://HOST:PORT")]
+    #[error("'{0}' asks for TLS, which this version does not speak")]
     Tls(String),
     /// A name where an address is needed.
-    #[error("'{0}' cannot be listened at; name an IP address of this machine, or localhost")]
+    #[error("'{0}' cannot be listened at")]
     ListenHost(Url),
     /// Not a list of members.
-    #[error("'{0}' names no members; write NAME=http://HOST:PORT, with commas between members")]
+    #[error("'{0}' names no members")]
     InitialCluster(String),
     /// No address to listen at.
-    #[error("there is no address to listen at for {0}; name at least one URL")]
+    #[error("there is no address to listen at for {0}")]
     NoAddress(&'static str),
     /// A member that is not among the founders.
-    #[error(
-        "the initial cluster has no member '{name}', only {known}; name this member there, or \
-         give it one of these names"
-    )]
+    #[error("the initial cluster has no member '{name}', only {known}")]
     UnknownName {
         /// The member.
         name: String,
@@ -84,13 +81,10 @@ pub enum OptionsError {
         known: String,
     },
     /// Two members that would be one.
-    #[error("members of the initial cluster share their URLs; each needs its own")]
+    #[error("members of the initial cluster share their URLs")]
     SharedUrls,
     /// Timeouts with which no leader would last.
-    #[error(
-        "an election timeout of {election:?} is less than five heartbeats of {heartbeat:?}; make \
-         it at least {least:?}"
-    )]
+    #[error("an election timeout of {election:?} is less than five heartbeats of {heartbeat:?}")]
     Timing {
         /// The election timeout.
         election: Duration,
@@ -104,10 +98,34 @@ pub enum OptionsError {
     Zero(&'static str),
 }
 
+impl OptionsError {
+    /// What to do about it, unless that goes without saying.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            OptionsError::Url(_) | OptionsError::Tls(_) => "write http://HOST:PORT".to_owned(),
+            OptionsError::ListenHost(_) => {
+                "name an IP address of this machine, or localhost".to_owned()
+            }
+            OptionsError::InitialCluster(_) => {
+                "write NAME=http://HOST:PORT, with commas between members".to_owned()
+            }
+            OptionsError::NoAddress(_) => "name at least one URL".to_owned(),
+            OptionsError::UnknownName { .. } => {
+                "name this member there, or give it one of these names".to_owned()
+            }
+            OptionsError::SharedUrls => "give each its own".to_owned(),
+            OptionsError::Timing { least, .. } => format!("make it at least {least:?}"),
+            OptionsError::Zero(_) => return None,
+        })
+    }
+}
+
 /// A member of the initial cluster, as the others know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Founder {
     pub(crate) id: NodeId,
+    pub(crate) name: String,
     pub(crate) peer_urls: Vec<Url>,
 }
 
@@ -134,8 +152,12 @@ impl Options {
             identity::member_id(&urls, &self.initial_cluster_token)
         };
         let founders: Vec<Founder> = members
-            .values()
-            .map(|urls| Founder { id: id_of(urls), peer_urls: urls.clone() })
+            .iter()
+            .map(|(name, urls)| Founder {
+                id: id_of(urls),
+                name: name.clone(),
+                peer_urls: urls.clone(),
+            })
             .collect();
         let Some(urls) = members.get(&self.name) else {
             let known = members.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -153,6 +175,15 @@ impl Options {
             client_addresses: addresses(&self.listen_client_urls, "clients")?,
             peer_addresses: addresses(&self.listen_peer_urls, "peers")?,
         })
+    }
+
+    /// The URLs at which the others are told to reach this member, and at which it does not listen
+    /// itself. That is well if something passes connections on from there.
+    #[must_use]
+    pub fn unheard_peer_urls(&self) -> Vec<&Url> {
+        let own = self.initial_cluster.0.get(&self.name);
+        let is_heard = |url: &Url| self.listen_peer_urls.iter().any(|listens| listens.hears(url));
+        own.into_iter().flatten().filter(|url| !is_heard(url)).collect()
     }
 
     /// What the member is told. `first_request_id` is that of [`Config`].
@@ -215,6 +246,17 @@ impl Url {
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
         Url { host, port: address.port() }
+    }
+
+    /// Whether who listens here can be the one that another URL names: certainly not at another port,
+    /// nor at another address. What a name stands for is not known here.
+    fn hears(&self, other: &Url) -> bool {
+        let address = |url: &Url| url.listen_address().ok().map(|address| address.ip());
+        let same_host = match (address(self), address(other)) {
+            (Some(own), Some(other)) => own.is_unspecified() || own == other,
+            _ => true,
+        };
+        self.port == other.port && same_host
     }
 
     /// As etcd has it, one listens at an address, not at a name that may come to mean another.
@@ -298,6 +340,32 @@ mod tests {
         }
     }
 
+    /// What is wrong, and what to do about it.
+    fn words(error: &OptionsError) -> String {
+        format!("{error}; {}", error.remedy().unwrap_or_default())
+    }
+
+    #[test]
+    fn urls_at_which_a_member_does_not_listen_are_told_from_those_that_may_be_its_own() {
+        for (listens, own, is_heard) in [
+            ("http://127.0.0.1:2380", "http://127.0.0.1:2380", true),
+            ("http://localhost:2380", "http://127.0.0.1:2380", true),
+            ("http://0.0.0.0:2380", "http://10.0.0.1:2380", true),
+            ("http://[::]:2380", "http://10.0.0.1:2380", true),
+            ("http://10.0.0.1:2380", "http://one.example:2380", true),
+            ("http://127.0.0.1:2380", "http://127.0.0.1:2480", false),
+            ("http://0.0.0.0:2380", "http://10.0.0.1:2480", false),
+            ("http://127.0.0.1:2380", "http://10.0.0.1:2380", false),
+            ("http://10.0.0.1:2380", "http://one.example:2480", false),
+        ] {
+            let mut options = options("a", &format!("a={own},b=http://10.0.0.2:2380"));
+            options.listen_peer_urls = vec![listens.parse().expect("a URL")];
+            let own = own.parse().expect("a URL");
+            let unheard = if is_heard { vec![] } else { vec![&own] };
+            assert_eq!(options.unheard_peer_urls(), unheard, "{listens} and {own}");
+        }
+    }
+
     #[test]
     fn urls_are_read_as_they_are_written() {
         for text in ["http://127.0.0.1:2379", "http://[::1]:80", "http://node-1.example:2380"] {
@@ -312,7 +380,7 @@ mod tests {
             ("http://::1:2379", "write http://HOST:PORT"),
             ("https://127.0.0.1:2379", "TLS"),
         ] {
-            let said = text.parse::<Url>().expect_err(text).to_string();
+            let said = words(&text.parse::<Url>().expect_err(text));
             assert!(said.contains(error), "{text}: {said}");
         }
     }
@@ -335,7 +403,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Options)| {
             let mut options = good();
             change(&mut options);
-            options.plan().expect_err("it is refused").to_string()
+            words(&options.plan().expect_err("it is refused"))
         };
         let said = refused(&|options| options.name = "c".to_owned());
         assert!(said.contains("no member 'c', only a, b"), "{said}");

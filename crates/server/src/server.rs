@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quorate_member::{HaltReason, Member, Recovery, RecoveryError};
+use quorate_member::{Config, HaltReason, Member, Recovery, RecoveryError};
 use quorate_wal::disk::{Disk, DiskError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -17,6 +17,8 @@ use crate::clock::Clock;
 use crate::disk;
 use crate::driver::{Driver, End, Waiting};
 use crate::handle::{self, MemberHandle};
+use crate::names::Names;
+use crate::observer::Observer;
 use crate::options::{Options, OptionsError, Plan, Url};
 use crate::peer::{Links, PeerService};
 use crate::stubs::etcdserverpb::kv_server::KvServer;
@@ -28,6 +30,12 @@ use crate::transport::Listener;
 /// What a message of a client may be larger than the request that it holds. As in etcd, so that a
 /// request which is a little too large is refused with etcd's text.
 const MESSAGE_OVERHEAD: usize = 512 * 1024;
+/// What a peer may say around the payload of one entry: its term, its index, the lengths of its
+/// fields; and as much for the message itself.
+const ENTRY_OVERHEAD: usize = 64;
+/// The largest manifest of a store that is taken. One of 16 MiB names some 200,000 segments: tera
+/// bytes.
+const MAX_MANIFEST: usize = 16 << 20;
 /// How much a peer may send ahead of what was looked at, in bytes: a full append, so that a message
 /// does not take a round trip for each 64 KiB.
 const PEER_WINDOW: u32 = 4 << 20;
@@ -38,13 +46,14 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Server {
     about: About,
+    ready: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     driver: Thread<End>,
     disk: Thread<Option<DiskError>>,
     listeners: Vec<Serving>,
 }
 
-/// What is known about a server once it is ready.
+/// What is known about a server that has started.
 #[derive(Clone, Debug)]
 pub struct About {
     /// The member's name.
@@ -59,6 +68,9 @@ pub struct About {
     pub peer_urls: Vec<Url>,
     /// What it found on its disk.
     pub recovery: Recovery,
+    /// Its log has lost entries that others may count on: it takes no part in elections until it
+    /// has got them from the others.
+    pub in_doubt: bool,
 }
 
 /// Why a server does not start.
@@ -97,7 +109,7 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum RunError {
     /// The disk failed, or holds what cannot be read.
-    #[error("{0}; what the disk holds is known only after a restart: start it again")]
+    #[error("{0}")]
     Halted(HaltReason),
     /// A bug of ours.
     #[error("the thread of the {0} panicked: this is a bug in quorate, what it says stands above")]
@@ -140,6 +152,17 @@ impl Server {
     #[must_use]
     pub fn about(&self) -> &About {
         &self.about
+    }
+
+    /// Waits until clients are served: until the member has heard from a leader, which it may be
+    /// itself, how far it has to be, and is there. Never ends if the server does before.
+    pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ready = self.ready.clone();
+        async move {
+            if ready.wait_for(|ready| *ready).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Serves until `shutdown` is ready, or something fails. Then clients that wait hear that the
@@ -216,10 +239,15 @@ fn assemble(
     let clock = Clock::start();
     let config = options.member_config(plan, first_request_id());
     let max_message = config.max_request_bytes + MESSAGE_OVERHEAD;
+    let max_frame = max_frame(&config);
+    let (handle, inbox) = handle::channel(&config);
     let (member, recovery) = Member::start(config, &mut disk, clock.now()).map_err(|error| {
         StartError::Recovery { data_dir: options.data_dir.display().to_string(), error }
     })?;
-    let (handle, inbox) = handle::channel();
+    let in_doubt = member.view().abstains;
+    let names = Names::of(&plan.founders);
+    let (is_ready, ready) = watch::channel(false);
+    let observer = Observer::new(&member, names.clone(), options.timing.election_timeout, is_ready);
     let (stop, stopping) = watch::channel(false);
     let (batches, submitted) = mpsc::unbounded_channel();
     let disk = threads::spawn("disk", disk::serve(disk, submitted, handle.clone()))?;
@@ -228,9 +256,10 @@ fn assemble(
         reader,
         clock,
         timers: Timers::new(options.timing),
-        links: Links::open(plan.cluster_id, plan.id, &plan.founders),
+        links: Links::open(plan.cluster_id, plan.id, &plan.founders, &names),
         disk: batches,
         waiting: Waiting::default(),
+        observer,
     };
     let driver = threads::spawn("member", driver.run(inbox, stopping.clone()))?;
     let urls = |listeners: &[Listener]| {
@@ -243,10 +272,21 @@ fn assemble(
         client_urls: urls(&clients),
         peer_urls: urls(&peers),
         recovery,
+        in_doubt,
     };
     let mut listeners = serve_clients(clients, plan, &handle, max_message, &stopping);
-    listeners.extend(serve_peers(peers, plan, &handle, &stopping));
-    Ok(Server { about, stop, driver, disk, listeners })
+    let service = PeerService::new(handle, (plan.cluster_id, plan.id), names, stopping.clone());
+    listeners.extend(serve_peers(peers, service, max_frame, &stopping));
+    Ok(Server { about, ready, stop, driver, disk, listeners })
+}
+
+/// The largest frame that a member with this configuration has reason to send: an append that is
+/// full with one large request more, a part of a snapshot, or a snapshot's manifest.
+fn max_frame(config: &Config) -> usize {
+    let full = usize::try_from(config.raft.max_bytes_per_message).unwrap_or(usize::MAX / 2);
+    let overhead = (config.raft.max_entries_per_message + 1) * ENTRY_OVERHEAD;
+    let append = full + config.max_request_bytes + overhead;
+    append.max(config.chunk_bytes as usize + ENTRY_OVERHEAD).max(MAX_MANIFEST)
 }
 
 /// Which threads were seen to end.
@@ -293,15 +333,11 @@ fn serve_clients(
 
 fn serve_peers(
     listeners: Vec<Listener>,
-    plan: &Plan,
-    member: &MemberHandle,
+    service: PeerService,
+    max_frame: usize,
     stop: &watch::Receiver<bool>,
 ) -> Vec<Serving> {
-    let members = plan.founders.iter().map(|founder| founder.id);
-    let service =
-        PeerService::new(member.clone(), (plan.cluster_id, plan.id), members, stop.clone());
-    // A snapshot is one message.
-    let peer = PeerServer::new(service).max_decoding_message_size(usize::MAX);
+    let peer = PeerServer::new(service).max_decoding_message_size(max_frame);
     let serve = |listener: Listener| {
         let router = Transport::builder()
             .initial_stream_window_size(PEER_WINDOW)
@@ -328,3 +364,6 @@ async fn failed(listeners: &mut [Serving]) -> RunError {
         Err(_) => RunError::Panicked("listener"),
     }
 }
+
+#[cfg(all(test, not(madsim)))]
+mod tests;

@@ -45,7 +45,8 @@ fn flip(folder: &Path, file: &str, byte: usize) {
 fn a_whole_store_is_listed_and_said_to_be_whole() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     member(folder.path());
-    for dir in [folder.path().to_owned(), folder.path().join("member")] {
+    let below = |name: &str| folder.path().join(name);
+    for dir in [folder.path().to_owned(), below("member"), below("member/store")] {
         let lines = [
             run(["store", "inspect", "--format", "json"].map(Path::new).iter().chain([&&*dir])),
             run(["store", "verify", "--format", "json"].map(Path::new).iter().chain([&&*dir])),
@@ -83,6 +84,30 @@ fn damage_is_shown_with_its_place_and_what_to_do() {
     let said = verify().expect_code(1);
     assert!(said.stdout.contains("both of its files are damaged"), "{}", said.stdout);
     assert!(said.stdout.contains("add it anew"), "{}", said.stdout);
+}
+
+#[test]
+fn many_records_that_are_damaged_alike_have_one_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    member(folder.path());
+    let records =
+        |command: &[&str]| run(command.iter().map(Path::new).chain([folder.path()])).json_lines();
+    let first = records(&["store", "inspect", "--format", "json"]).remove(0);
+    fs::remove_file(folder.path().join(format!("member/store/{}.data", SegmentId(1))))
+        .expect("it is there");
+    let verdict = records(&["store", "verify", "--format", "json"]).remove(0);
+    let [line] = &verdict["damage"].as_array().expect("a list")[..] else { panic!("{verdict}") };
+    assert!(line["records"].as_u64() > Some(3), "{line}");
+    for (part, of_segment) in
+        [("records", "records"), ("revision", "first_revision"), ("last_revision", "last_revision")]
+    {
+        assert_eq!(line[part], first[of_segment], "{part} of {line} and {first}");
+    }
+    assert_eq!(line["offset"], 0);
+    assert!(line["last_offset"].as_u64() > Some(0), "{line}");
+    let said = run([Path::new("store"), Path::new("verify"), folder.path()]).expect_code(1);
+    assert_eq!(said.stdout.lines().count(), 3, "damage, verdict, help: {}", said.stdout);
+    assert!(said.stdout.contains("from byte 0 to "), "{}", said.stdout);
 }
 
 #[test]

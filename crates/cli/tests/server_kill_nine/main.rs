@@ -87,8 +87,8 @@ async fn campaign(folder: &Path, members: usize, kills: u32, seed: u64) -> Arc<R
             record.fault(json!({ "kind": "kill", "member": victim }));
         }
         sleep(Duration::from_millis(chance.random_range(0..400))).await;
+        group.restart(&victims).await;
         for victim in victims {
-            group.restart(victim).await;
             record.fault(json!({ "kind": "restart", "member": victim }));
         }
     }

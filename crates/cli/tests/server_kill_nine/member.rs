@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,7 +26,7 @@ struct Member {
 }
 
 impl Group {
-    /// Starts a new cluster and waits until its members listen.
+    /// Starts a new cluster and waits until its members serve.
     pub(crate) async fn start(folder: &Path, members: usize) -> Group {
         let urls = free_urls(2 * members);
         let (client_urls, peer_urls) = urls.split_at(members);
@@ -42,11 +42,10 @@ impl Group {
             cluster: cluster.clone(),
             process: None,
         };
+        let all: Vec<usize> = (0..members).collect();
         let members = names.iter().zip(client_urls).zip(peer_urls).map(member);
         let mut group = Group(members.collect());
-        for member in 0..group.0.len() {
-            group.restart(member).await;
-        }
+        group.restart(&all).await;
         group
     }
 
@@ -63,21 +62,13 @@ impl Group {
         process.wait().expect("it is gone");
     }
 
-    /// Starts a member that does not run, and waits until it listens.
-    pub(crate) async fn restart(&mut self, member: usize) {
-        let member = &mut self.0[member];
-        let mut process = member.command().spawn().expect("the binary starts");
-        let stdout = process.stdout.take().expect("it was piped");
-        member.process = Some(process);
-        let first_line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line).map(|_| line)
-        });
-        let line = tokio::time::timeout(PATIENCE, first_line).await;
-        let line = line.expect("it is ready in time").expect("no panic").expect("it is UTF-8");
-        let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("{line:?}: {error}: {}", member.said()));
-        assert_eq!(ready["client_urls"], serde_json::json!([member.client_url]));
+    /// Starts members that do not run, and waits until they serve: one alone may need another one
+    /// for that.
+    pub(crate) async fn restart(&mut self, members: &[usize]) {
+        let outputs: Vec<_> = members.iter().map(|member| self.0[*member].start()).collect();
+        for (member, output) in members.iter().zip(outputs) {
+            self.0[*member].is_ready(output).await;
+        }
     }
 
     /// Asks all to stop, as an operator would.
@@ -114,6 +105,27 @@ impl Drop for Group {
 }
 
 impl Member {
+    fn start(&mut self) -> ChildStdout {
+        let mut process = self.command().spawn().expect("the binary starts");
+        let stdout = process.stdout.take().expect("it was piped");
+        self.process = Some(process);
+        stdout
+    }
+
+    /// Waits for the line that says so.
+    async fn is_ready(&self, stdout: ChildStdout) {
+        let first_line = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line).map(|_| line)
+        });
+        let line = tokio::time::timeout(PATIENCE, first_line).await;
+        let line = line.unwrap_or_else(|_| panic!("it is ready in time: {}", self.said()));
+        let line = line.expect("no panic").expect("it is UTF-8");
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("{line:?}: {error}: {}", self.said()));
+        assert_eq!(ready["client_urls"], serde_json::json!([self.client_url]));
+    }
+
     fn command(&self) -> Command {
         let errors = File::options().create(true).append(true).open(self.errors());
         let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));

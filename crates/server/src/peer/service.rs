@@ -1,15 +1,20 @@
 //! What peers say to this member.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use quorate_member::{Input, PeerMessage};
 use quorate_proto::quoratepb::{Delivered, Frame, Hello, frame};
 use quorate_raft::NodeId;
 use tokio::sync::watch;
-use tonic::{Request, Response, Status, Streaming};
+use tokio::time::Instant;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::warn;
 
 use super::wire;
 use crate::handle::MemberHandle;
+use crate::names::Names;
 use crate::stubs::quoratepb::peer_server::Peer;
 
 /// The service at one member.
@@ -19,7 +24,8 @@ pub(crate) struct PeerService {
     own: NodeId,
     cluster_id: u64,
     /// Who belongs to the cluster.
-    members: Arc<[NodeId]>,
+    members: Names,
+    refused: Arc<Mutex<Refused>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -27,10 +33,10 @@ impl PeerService {
     pub(crate) fn new(
         member: MemberHandle,
         (cluster_id, own): (u64, NodeId),
-        members: impl IntoIterator<Item = NodeId>,
+        members: Names,
         stop: watch::Receiver<bool>,
     ) -> PeerService {
-        PeerService { member, own, cluster_id, members: members.into_iter().collect(), stop }
+        PeerService { member, own, cluster_id, members, refused: Arc::default(), stop }
     }
 
     /// Judges a peer's greeting.
@@ -49,13 +55,36 @@ impl PeerService {
             )));
         }
         let from = NodeId(from);
-        if !self.members.contains(&from) {
+        if !self.members.contains(from) {
             return Err(Status::permission_denied(format!(
                 "member {:x} does not belong to this cluster",
                 from.0
             )));
         }
         Ok(from)
+    }
+
+    /// Tells operators of a peer whose connection was closed for what it said.
+    fn complain(&self, peer: Option<NodeId>, status: &Status) {
+        match status.code() {
+            // The last one is a frame that is too large.
+            Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::PermissionDenied
+            | Code::OutOfRange => {}
+            // The connection broke, or we stop.
+            _ => return,
+        }
+        let who = peer.map_or("a peer".to_owned(), |peer| self.members.name(peer).to_string());
+        let line =
+            format!("refused what {who} sent, and closed its connection: {}", status.message());
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        refused.retain(|_, said| now.duration_since(*said) < BETWEEN_COMPLAINTS);
+        if refused.len() < MOST_COMPLAINTS && !refused.contains_key(&line) {
+            warn!("{line}");
+            refused.insert(line, now);
+        }
     }
 
     async fn take(&self, peer: NodeId, frame: Frame) -> Result<(), Status> {
@@ -68,6 +97,14 @@ impl PeerService {
         told.map_err(|_| Status::unavailable("etcdserver: server stopped"))
     }
 }
+
+/// What operators were told of refused peers, and when.
+type Refused = BTreeMap<String, Instant>;
+
+/// A peer that is refused comes again at once, and is not worth a line each time.
+const BETWEEN_COMPLAINTS: Duration = Duration::from_secs(60);
+/// Different complaints in that time, at most: whoever speaks at a peer's port may say anything.
+const MOST_COMPLAINTS: usize = 32;
 
 fn sender(message: &PeerMessage) -> NodeId {
     match message {
@@ -84,18 +121,23 @@ impl Peer for PeerService {
     ) -> Result<Response<Delivered>, Status> {
         let mut frames = request.into_inner();
         let mut stop = self.stop.clone();
+        let mut peer = None;
         let listen = async {
-            let peer = self.greet(frames.message().await?)?;
+            let greeted = *peer.insert(self.greet(frames.message().await?)?);
             while let Some(frame) = frames.message().await? {
-                self.take(peer, frame).await?;
+                self.take(greeted, frame).await?;
             }
             Ok(Response::new(Delivered {}))
         };
-        tokio::select! {
+        let heard = tokio::select! {
             heard = listen => heard,
             _ = stop.wait_for(|stop| *stop) => {
                 Err(Status::unavailable("etcdserver: server stopped"))
             }
+        };
+        if let Err(status) = &heard {
+            self.complain(peer, status);
         }
+        heard
     }
 }

@@ -67,6 +67,8 @@ pub struct Progress {
     /// another burst, messages would multiply (the simulator saw a million of them for a new member
     /// that lacked 300 entries).
     pub began_anew: bool,
+    /// The last of what it has refused since then; 0 if nothing.
+    pub refused: LogIndex,
 }
 
 impl Inflight {
@@ -126,6 +128,7 @@ impl Progress {
             active: true,
             told: LogIndex::ZERO,
             began_anew: false,
+            refused: LogIndex::ZERO,
         }
     }
 
@@ -182,8 +185,12 @@ impl Progress {
     pub fn rejected(&mut self, previous: LogIndex, agreement: LogIndex) -> bool {
         match self.state {
             ProgressState::Replicate { .. } => {
+                if previous <= self.matched {
+                    return false;
+                }
                 // What more was lost is sent after the next heartbeat's answer.
-                if previous <= self.matched || self.began_anew {
+                if self.began_anew {
+                    self.refused = self.refused.max(previous);
                     return false;
                 }
                 self.began_anew = true;
@@ -202,16 +209,18 @@ impl Progress {
     }
 
     /// The follower has lost entries, also of what it had acknowledged, which was at most `doubtful`;
-    /// what is sure to be equal is up to `committed`.
-    pub fn lost(&mut self, committed: LogIndex, doubtful: LogIndex) {
+    /// what is sure to be equal is up to `committed`. Says whether that was news, and not an answer
+    /// that came late.
+    pub fn lost(&mut self, committed: LogIndex, doubtful: LogIndex) -> bool {
         // It has acknowledged more since.
         if self.matched > doubtful {
-            return;
+            return false;
         }
         self.matched = self.matched.min(committed);
         self.told = self.told.min(committed);
         self.next = committed.next();
         self.state = ProgressState::Probe { waiting: false };
+        true
     }
 
     /// An answer to a heartbeat shows that the way is open: whatever was lost may be sent again.
@@ -219,6 +228,12 @@ impl Progress {
         self.began_anew = false;
         match &mut self.state {
             ProgressState::Probe { waiting } => *waiting = false,
+            // What was under way when it refused something came to nothing, and would fill the
+            // window for as many heartbeats as there are messages.
+            ProgressState::Replicate { .. } if self.refused > self.matched => {
+                self.next = self.matched.next();
+                self.state = ProgressState::Probe { waiting: false };
+            }
             ProgressState::Replicate { inflight } => {
                 if inflight.is_full(window) {
                     inflight.pop();
@@ -226,6 +241,7 @@ impl Progress {
             }
             ProgressState::Snapshot { .. } => {}
         }
+        self.refused = LogIndex::ZERO;
     }
 
     /// A message to the follower was lost. What was sent after it may have come to nothing too.

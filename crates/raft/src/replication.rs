@@ -173,8 +173,9 @@ impl Raft {
             }
             AppendOutcome::Lost { committed, doubtful } => {
                 // It takes no commit index but from an append, also when it has caught up.
-                self.progress_at(position).lost(committed, doubtful);
-                self.send_append(position, true);
+                if self.progress_at(position).lost(committed, doubtful) {
+                    self.send_append(position, true);
+                }
             }
         }
     }

@@ -47,6 +47,29 @@ fn replication_fills_its_window_and_is_freed_by_answers() {
 }
 
 #[test]
+fn a_second_rejection_is_met_after_the_next_heartbeat() {
+    let mut progress = replicating(7);
+    (0..3).for_each(|_| progress.sent(1, 1));
+    assert!(progress.rejected(LogIndex(9), LogIndex(7)));
+    assert!(progress.accepted(LogIndex(8), LogIndex::ZERO));
+    (0..3).for_each(|_| progress.sent(1, 1));
+    assert!(!progress.rejected(LogIndex(10), LogIndex(8)), "one burst of messages brings one more");
+    assert_eq!(progress.next, LogIndex(12));
+    progress.heard(window(100));
+    assert_eq!(progress.next, LogIndex(9), "what is under way came to nothing");
+    // But not if what was refused has come since.
+    assert!(progress.accepted(LogIndex(9), LogIndex::ZERO));
+    (0..3).for_each(|_| progress.sent(1, 1));
+    assert!(progress.rejected(LogIndex(11), LogIndex(9)));
+    assert!(progress.accepted(LogIndex(10), LogIndex::ZERO));
+    assert!(!progress.rejected(LogIndex(12), LogIndex(10)));
+    assert!(progress.accepted(LogIndex(12), LogIndex::ZERO));
+    (0..3).for_each(|_| progress.sent(1, 1));
+    progress.heard(window(100));
+    assert_eq!(progress.next, LogIndex(16));
+}
+
+#[test]
 fn a_rejection_probes_from_where_the_logs_can_agree() {
     let mut progress = Progress::new(NodeId(2), LogIndex(20));
     progress.sent(1, 1);
@@ -77,7 +100,11 @@ fn one_refusal_between_two_heartbeats_begins_anew_and_no_more() {
     assert!(!progress.rejected(LogIndex(10), LogIndex(7)), "it may be of the first burst still");
     assert_eq!(inflight(&progress), Some((vec![9, 10], 2)));
     progress.heard(window(4));
-    assert!(progress.rejected(LogIndex(9), LogIndex(8)), "what was lost is sent again in the end");
+    assert_eq!(
+        (progress.next, inflight(&progress)),
+        (LogIndex(9), None),
+        "in the end it is sent again"
+    );
 }
 
 #[test]
@@ -140,6 +167,8 @@ struct Naive {
     waiting: bool,
     snapshot: Option<u64>,
     began_anew: bool,
+    /// Refusals that were passed over.
+    refused: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -182,7 +211,8 @@ impl Naive {
 
     fn probe(&mut self, next: u64, waiting: bool) {
         let (matched, began_anew) = (self.matched, self.began_anew);
-        *self = Naive { matched, next, waiting, began_anew, ..Naive::default() };
+        let refused = std::mem::take(&mut self.refused);
+        *self = Naive { matched, next, waiting, began_anew, refused, ..Naive::default() };
     }
 
     fn accept(&mut self, matched: u64, base: u64) {
@@ -207,6 +237,7 @@ impl Naive {
     fn reject(&mut self, previous: u64, agreement: u64) {
         if self.sent.is_some() && previous > self.matched {
             if std::mem::replace(&mut self.began_anew, true) {
+                self.refused.push(previous);
                 return;
             }
             self.probe(self.matched + 1, false);
@@ -260,6 +291,11 @@ proptest! {
                     progress.heard(window);
                     naive.began_anew = false;
                     let full = !naive.may_send(window);
+                    let refused = std::mem::take(&mut naive.refused);
+                    if naive.sent.is_some() && refused.iter().any(|at| *at > naive.matched) {
+                        naive.probe(naive.matched + 1, false);
+                        continue;
+                    }
                     match &mut naive.sent {
                         Some(sent) if full => drop(sent.remove(0)),
                         Some(_) => {}

@@ -211,14 +211,14 @@ impl Journal {
     /// than so many bytes of them.
     pub(crate) fn superfluous(&self, snapshot: LogIndex, entries: u64, bytes: u64) -> LogIndex {
         let through = LogIndex(snapshot.0.saturating_sub(entries)).max(self.base);
-        let first = self.position(through.next());
-        let mut left = bytes_of(self.entries.range(first..self.position(snapshot.next())));
+        let behind = self.position(through.next())..self.position(snapshot.next());
+        let mut left = bytes_of(self.entries.range(behind.clone()));
         let is_too_much = |entry: &&Entry| {
             let too_much = left > bytes;
             left -= entry.payload.len() as u64;
             too_much
         };
-        let more = self.entries.range(first..).take_while(is_too_much).count();
+        let more = self.entries.range(behind).take_while(is_too_much).count();
         LogIndex(through.0 + more as u64)
     }
 

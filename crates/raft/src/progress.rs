@@ -209,18 +209,17 @@ impl Progress {
     }
 
     /// The follower has lost entries, also of what it had acknowledged, which was at most `doubtful`;
-    /// what is sure to be equal is up to `committed`. Says whether that was news, and not an answer
-    /// that came late.
-    pub fn lost(&mut self, committed: LogIndex, doubtful: LogIndex) -> bool {
-        // It has acknowledged more since.
+    /// what is sure to be equal is up to `committed`.
+    pub fn lost(&mut self, committed: LogIndex, doubtful: LogIndex) {
+        // It has acknowledged more since: the answer came late, or it has everything again but the
+        // commit index.
         if self.matched > doubtful {
-            return false;
+            return;
         }
         self.matched = self.matched.min(committed);
         self.told = self.told.min(committed);
         self.next = committed.next();
         self.state = ProgressState::Probe { waiting: false };
-        true
     }
 
     /// An answer to a heartbeat shows that the way is open: whatever was lost may be sent again.

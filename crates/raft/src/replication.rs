@@ -71,7 +71,8 @@ impl Raft {
             // Past `matched` our log may differ from the leader's (figure 2, step 5).
             self.commit_to(commit.min(matched));
             AppendOutcome::Accepted { matched }
-        } else if self.abstains() {
+        } else if self.abstains() && previous_index <= self.doubtful.0 {
+            // What lies further on it has not acknowledged, or has acknowledged since.
             self.lost()
         } else {
             let (hint_index, hint_term) = self.log.last_not_above(previous_index, previous_term);
@@ -172,10 +173,10 @@ impl Raft {
                 }
             }
             AppendOutcome::Lost { committed, doubtful } => {
-                // It takes no commit index but from an append, also when it has caught up.
-                if self.progress_at(position).lost(committed, doubtful) {
-                    self.send_append(position, true);
-                }
+                // Whether that was news or not: it takes no commit index but from an append, also
+                // when it has caught up.
+                self.progress_at(position).lost(committed, doubtful);
+                self.send_append(position, true);
             }
         }
     }

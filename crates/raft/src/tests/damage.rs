@@ -169,6 +169,52 @@ fn news_of_a_loss_that_comes_late_changes_nothing() {
     assert_eq!(group.view(N1).progress, before);
 }
 
+/// Member 3 alone has everything that member 1 proposed, also what its disk had lost, and one entry
+/// more. Nothing of it is committed.
+fn caught_up_without_a_commit() -> Group {
+    let mut group = Group::with_leader(5, Options::default());
+    let others = group.ids().into_iter().filter(|id| ![N1, N3].contains(id)).collect::<Vec<_>>();
+    group.isolate(&others);
+    group.propose(N1, &[8, 8, 8]);
+    group.settle();
+    group.crash(N3, 0);
+    group.damage(N3, 2);
+    group.restart(N3);
+    group.propose(N1, &[8]);
+    group.settle();
+    assert_eq!(group.log(N3), group.log(N1));
+    let view = group.view(N3);
+    assert_eq!(
+        (view.abstains, view.commit, view.log.last_index()),
+        (true, LogIndex(1), LogIndex(5))
+    );
+    group
+}
+
+#[test]
+fn what_is_lost_on_the_way_to_who_is_still_in_doubt_is_sent_again() {
+    let mut group = caught_up_without_a_commit();
+    group.propose(N1, &[8]);
+    assert_eq!(group.take_where(|message| message.to == N3).len(), 1, "the network loses it");
+    for _ in 0..3 {
+        group.heartbeat(N1);
+        group.settle();
+    }
+    assert_eq!(group.log(N3), group.log(N1));
+}
+
+#[test]
+fn who_has_everything_again_learns_what_is_committed_though_nothing_is_proposed() {
+    let mut group = caught_up_without_a_commit();
+    group.heal();
+    for _ in 0..3 {
+        group.heartbeat(N1);
+        group.settle();
+    }
+    assert_eq!(group.view(N1).commit, LogIndex(5));
+    assert_eq!((group.view(N3).commit, group.view(N3).abstains), (LogIndex(5), false));
+}
+
 #[test]
 fn an_entry_of_a_later_term_ends_the_doubt() {
     let mut group = Group::with_leader(5, Options::default());

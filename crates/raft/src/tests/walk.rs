@@ -522,8 +522,7 @@ impl Walk {
         for id in self.group.ids() {
             self.restart(id);
         }
-        // A change that was under way may have made somebody indispensable who abstains.
-        if !self.elects_without(|id| self.group.would_abstain(id)) {
+        if self.is_stuck() {
             return;
         }
         let end = self.group.now + 40 * ELECTION;
@@ -544,7 +543,14 @@ impl Walk {
             }
             self.pass_time();
         }
-        panic!("the group does not come back to work: {}", self.states());
+        // What was still in the network when it began may have brought the change only now.
+        assert!(self.is_stuck(), "the group does not come back to work: {}", self.states());
+    }
+
+    /// Whether a change that was under way has made somebody indispensable who abstains: nobody can
+    /// be elected, however quiet it is.
+    fn is_stuck(&self) -> bool {
+        !self.elects_without(|id| self.group.would_abstain(id))
     }
 
     /// Who is in which state, for whoever reads a failure.

@@ -3,10 +3,9 @@
 use quorate_mvcc::Revision;
 use quorate_raft::{Change, LogIndex, MembershipChange, NodeId, Role, Transition};
 use quorate_wal::WalError;
-use quorate_wal::disk::{Disk, DiskPath, MemDisk};
+use quorate_wal::disk::{CutOff, Disk, DiskPath, MemDisk};
 use quorate_wal::inspect::{self, What};
 
-use super::cut_off::CutOff;
 use super::group::{Group, config, get, put, value};
 use super::snapshots::{led, often, write};
 use crate::{Member, RecoveryError, Request, Time};

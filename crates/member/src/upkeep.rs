@@ -108,11 +108,12 @@ impl Member {
                 return true;
             }
             match &known.damage.part {
-                DamagedPart::Record { change: Some(change), .. } => {
+                DamagedPart::Record { offset, change: Some(change) } => {
                     if asked >= ASKED_AT_ONCE {
                         return true;
                     }
-                    if known.asked.is_none() && store.look_again(&known.damage, disk) {
+                    let segment = known.damage.segment;
+                    if known.asked.is_none() && store.look_again(segment, *offset, disk) {
                         return false;
                     }
                     known.asked = Some(now);

@@ -177,7 +177,7 @@ impl Place {
     /// Reads all that the newest intact snapshot names; nothing if there is none.
     fn read(&self) -> Result<Option<Found>, Error> {
         let bad = |error: &dyn std::fmt::Display| Error::new(error.to_string());
-        let disk: &dyn Disk = self.disk.as_disk();
+        let disk: &dyn Disk = self.disk.as_ref();
         let loaded =
             snap::load_newest(disk, &self.snapshots, |_| true).map_err(|error| bad(&error))?;
         let Some(snapshot) = loaded.snapshot else { return Ok(None) };

@@ -108,7 +108,7 @@ impl Place {
     }
 
     fn disk(&self) -> &dyn Disk {
-        self.disk.as_disk()
+        self.disk.as_ref()
     }
 
     fn name(&self) -> String {

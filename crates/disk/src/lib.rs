@@ -213,14 +213,9 @@ impl ReadOnlyDisk {
         });
         FsDisk::locked(root, opened, FlockOperation::NonBlockingLockShared).map(ReadOnlyDisk)
     }
-
-    /// The disk, of which only what reads can be called.
-    #[must_use]
-    pub fn as_disk(&self) -> &dyn Disk {
-        &self.0
-    }
 }
 
+/// Of the disk, only what reads can be called.
 impl AsRef<dyn Disk> for ReadOnlyDisk {
     fn as_ref(&self) -> &(dyn Disk + 'static) {
         &self.0

@@ -71,7 +71,7 @@ fn a_root_that_is_written_to_is_not_read_and_one_that_is_read_not_written_to() {
     drop(readers);
     disk(&folder).create(&path("f")).expect("an empty disk");
     let reader = ReadOnlyDisk::open(folder.path()).expect("nobody writes");
-    assert_eq!(reader.as_disk().list(&DiskPath::root()), Ok(vec![path("f")]));
+    assert_eq!(reader.as_ref().list(&DiskPath::root()), Ok(vec![path("f")]));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_reader_keeps_files_open_and_goes_by_their_names_all_the_same() {
     let folder = folder();
     let mut disk = disk(&folder);
     let reader = disk.reader().expect("another handle");
-    let read = |name: &str| reader.as_disk().read(&path(name), 0, 9);
+    let read = |name: &str| reader.as_ref().read(&path(name), 0, 9);
     for (name, data) in [("a", b"one"), ("b", b"two")] {
         disk.create(&path(name)).expect("a new name");
         disk.write(&path(name), 0, data).expect("room");
@@ -293,11 +293,11 @@ fn a_reader_sees_what_is_written_and_keeps_the_folder_locked() {
     writer.create(&file).expect("it is created");
     for (content, offset) in [(b"one", 0), (b"two", 3)] {
         writer.write(&file, offset, content).expect("it is written");
-        let seen = reader.as_disk().read(&file, offset, 10).expect("it is there");
+        let seen = reader.as_ref().read(&file, offset, 10).expect("it is there");
         assert_eq!(seen, content.as_slice());
     }
     writer.rename(&file, &path("other")).expect("it is renamed");
-    assert_eq!(reader.as_disk().len(&path("other")), Ok(6));
+    assert_eq!(reader.as_ref().len(&path("other")), Ok(6));
     drop(writer);
     let locked = |result| matches!(result, Err(OpenError::Locked { .. }));
     assert!(locked(FsDisk::open(folder.path())), "the reader still reads");

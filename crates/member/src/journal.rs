@@ -225,8 +225,9 @@ impl Journal {
     /// Forgets the payloads up to `through`.
     pub(crate) fn compact(&mut self, through: LogIndex) {
         if through > self.base {
-            let forgotten = self.entries.drain(..self.position(through.next()));
-            self.bytes -= forgotten.map(|entry| entry.payload.len() as u64).sum::<u64>();
+            let forgotten = ..self.position(through.next());
+            self.bytes -= bytes_of(self.entries.range(forgotten));
+            self.entries.drain(forgotten);
             self.base = through;
         }
     }

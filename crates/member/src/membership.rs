@@ -62,7 +62,10 @@ pub(crate) fn encode(waiting: Option<(NodeId, RequestId)>, change: &MembershipCh
 }
 
 /// The change in an entry's payload. An empty one leaves a joint configuration.
-pub(crate) fn decode(payload: &Bytes) -> Result<MembershipChange, ChangeDecodeError> {
+///
+/// # Errors
+/// If it is no change, or one that this version does not know.
+pub fn decode(payload: &Bytes) -> Result<MembershipChange, ChangeDecodeError> {
     let message = parse(payload)?;
     let unknown = |value| move |_| ChangeDecodeError::Unknown(value);
     let transition = match ConfChangeTransition::try_from(message.transition)
@@ -100,7 +103,7 @@ fn parse(payload: &Bytes) -> Result<ConfChangeV2, ChangeDecodeError> {
     ConfChangeV2::decode(payload.clone()).map_err(ChangeDecodeError::Malformed)
 }
 
-pub(crate) fn to_conf_state(configuration: &Configuration) -> ConfState {
+fn to_conf_state(configuration: &Configuration) -> ConfState {
     let ids = |ids: &[NodeId]| ids.iter().map(|id| id.0).collect();
     ConfState {
         voters: ids(&configuration.voters),
@@ -126,7 +129,9 @@ pub(crate) fn from_conf_state(state: ConfState) -> Configuration {
     }
 }
 
-pub(crate) fn to_metadata(snapshot: &Snapshot) -> SnapshotMetadata {
+/// A snapshot as its file and a leader's message name it.
+#[must_use]
+pub fn to_metadata(snapshot: &Snapshot) -> SnapshotMetadata {
     SnapshotMetadata {
         conf_state: to_conf_state(&snapshot.configuration),
         index: snapshot.index.0,
@@ -134,7 +139,9 @@ pub(crate) fn to_metadata(snapshot: &Snapshot) -> SnapshotMetadata {
     }
 }
 
-pub(crate) fn from_metadata(metadata: SnapshotMetadata) -> Snapshot {
+/// The snapshot that a file or a leader's message names; its members come in ascending order.
+#[must_use]
+pub fn from_metadata(metadata: SnapshotMetadata) -> Snapshot {
     Snapshot {
         index: LogIndex(metadata.index),
         term: Term(metadata.term),

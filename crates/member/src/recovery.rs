@@ -172,13 +172,9 @@ impl Member {
             let wal = Wal::create(disk, &directory, metadata, config.wal)?;
             return begin(config, disk, wal, &paths, now);
         };
-        let members = last_members(disk, &contents, &paths)?;
-        let alone = is_alone(&config, members.as_ref());
         let (start, recovered) = match find_start(&config, disk, &contents, &paths)? {
-            Ok(start) => go_on(&config, disk, contents, start, alone, &paths)?,
-            // Nobody has what is lost.
-            Err(why) if alone => return Err(RecoveryError::NothingLeft(Box::new(why))),
-            Err(why) => start_over(&config, disk, contents, members, why, &paths)?,
+            Ok(start) => go_on(&config, disk, contents, start, &paths)?,
+            Err(why) => start_over(&config, disk, contents, why, &paths)?,
         };
         resume(config, disk, start, recovered, paths, now)
     }
@@ -334,16 +330,18 @@ fn go_on(
     disk: &mut dyn Disk,
     contents: Contents,
     start: Start,
-    alone: bool,
     paths: &Paths,
 ) -> Result<(Start, Recovered), RecoveryError> {
     let (kept, wal) = (&start.state.kept, config.wal);
     let newest = kept.back().map_or(SnapshotId::BEGINNING, id_of);
     let oldest = kept.front().map_or(SnapshotId::BEGINNING, id_of);
-    if contents.doubtful_up_to(newest) > 0 && alone {
-        // Nobody has what is lost.
-        contents.open(disk, newest, wal)?;
-        return Err(RecoveryError::Alone);
+    if contents.doubtful_up_to(newest) > 0 {
+        let members = last_members(disk, &contents, paths)?;
+        if is_alone(config, members.as_ref()) {
+            // Nobody has what is lost.
+            contents.open(disk, newest, wal)?;
+            return Err(RecoveryError::Alone);
+        }
     }
     let mut recovered = contents.open_damaged(disk, newest, wal)?;
     // What they stand for is not kept any more.
@@ -358,10 +356,14 @@ fn start_over(
     config: &Config,
     disk: &mut dyn Disk,
     contents: Contents,
-    members: Option<raftpb::ConfState>,
     why: NothingLeft,
     paths: &Paths,
 ) -> Result<(Start, Recovered), RecoveryError> {
+    let members = last_members(disk, &contents, paths)?;
+    if is_alone(config, members.as_ref()) {
+        // Nobody has what is lost.
+        return Err(RecoveryError::NothingLeft(Box::new(why)));
+    }
     let mut recovered = contents.start_over(disk, members, config.wal)?;
     assert!(recovered.doubtful_up_to > 0, "a log without its beginning has held something");
     let snapshots = snap::files(disk, &paths.snapshots)?;

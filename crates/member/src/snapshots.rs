@@ -120,19 +120,25 @@ impl Snapshots {
 impl Member {
     /// Takes a snapshot if enough was applied since the last one.
     pub(crate) fn snapshot_if_due(&mut self) {
-        let last = self.raft.view().snapshot.index;
-        let idle = self.snapshots.being_written.is_none() && self.snapshots.incoming.is_none();
-        let soon = self.snapshots.is_stale || self.journal.bytes() >= self.config.snapshot_bytes;
-        let due = if soon { 1 } else { self.config.snapshot_every };
-        if !idle || self.applied.distance_from(last) < due {
-            let is_leading = self.raft.role() == Role::Leader;
-            let is_stale = self.snapshots.is_stale;
-            if idle && is_stale && is_leading && self.raft.log().last_index() == last {
-                // At the same entry there is no other snapshot: so another entry.
-                let _ = self.propose(Bytes::new());
-            }
+        let Snapshots { being_written: None, incoming: None, is_stale, .. } = self.snapshots else {
             return;
+        };
+        let last = self.raft.view().snapshot.index;
+        let soon = is_stale || self.journal.bytes() >= self.config.snapshot_bytes;
+        let due = if soon { 1 } else { self.config.snapshot_every };
+        if self.applied.distance_from(last) >= due {
+            self.take_snapshot();
+        } else if is_stale
+            && self.raft.role() == Role::Leader
+            && self.raft.log().last_index() == last
+        {
+            // At the same entry there is no other snapshot: so another entry.
+            let _ = self.propose(Bytes::new());
         }
+    }
+
+    /// Takes a snapshot of what was applied.
+    fn take_snapshot(&mut self) {
         self.snapshots.is_stale = false;
         let index = self.applied;
         let term = self.raft.log().term(index).expect("what was applied since then is there");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_mvcc::{ChangeId, Damage, DamagedPart, RepairError, Scrubber};
+use quorate_mvcc::{ChangeId, Damage, DamagedPart, RepairError, Scrubber, Store};
 use quorate_raft::NodeId;
 use quorate_wal::disk::Disk;
 
@@ -33,6 +33,22 @@ struct Known {
     asked: Option<Time>,
     /// How often it could not be repaired from what this member has.
     failures: u32,
+}
+
+impl Known {
+    /// Whether others were asked, and may still answer.
+    fn waits(&self, now: Time, patience: u64) -> bool {
+        self.asked.is_some_and(|asked| asked.0 + patience > now.0)
+    }
+
+    /// Writes the keys' file anew, without which it is not known which change a damaged record was.
+    /// Says whether that is done.
+    fn rewrite_keys(&mut self, store: &mut Store, disk: &dyn Disk) -> bool {
+        let keys = Damage::of_keys(self.damage.segment, self.damage.what.clone());
+        let repaired = store.repair(&keys, &[], disk);
+        self.failures += u32::from(repaired.is_err());
+        matches!(repaired, Ok(()) | Err(RepairError::Gone))
+    }
 }
 
 /// How often a member's store was damaged, and repaired, since it started.
@@ -89,49 +105,36 @@ impl Member {
         self.see_to_damage(disk);
     }
 
-    /// Asks the others for what is damaged; keys' files are written anew from the data. What is
-    /// beyond repair ends this member's life: the next one begins at an older snapshot, or with
-    /// another member's store.
+    /// Asks the others for what is damaged; keys' files are written anew from the data.
     fn see_to_damage(&mut self, disk: &dyn Disk) {
         let others = self.others();
-        let waits = |known: &Known, now: Time, patience: u64| {
-            known.asked.is_some_and(|asked| asked.0 + patience > now.0)
-        };
         let (now, patience) = (self.now, self.config.read_retry_ns);
-        let waiting = self.upkeep.damaged.iter().filter(|known| waits(known, now, patience));
+        let waiting = self.upkeep.damaged.iter().filter(|known| known.waits(now, patience));
         let mut asked = waiting.count();
         let mut wanted = Vec::new();
         let store = &mut self.store;
         let before = self.upkeep.damaged.len();
         self.upkeep.damaged.retain_mut(|known| {
-            if waits(known, now, patience) {
+            if known.waits(now, patience) {
                 return true;
             }
-            match &known.damage.part {
-                DamagedPart::Record { change: Some(change), .. } => {
-                    if asked >= ASKED_AT_ONCE {
-                        return true;
-                    }
-                    if known.asked.is_none() && store.look_again(&known.damage, disk) {
-                        return false;
-                    }
-                    known.asked = Some(now);
-                    if others.is_empty() {
-                        known.failures += 1;
-                        return !store.give_up(&known.damage, disk);
-                    }
-                    asked += 1;
-                    wanted.push(change.clone());
-                    true
-                }
-                // Which change it was is not known before the keys' file is whole again.
-                DamagedPart::Keys | DamagedPart::Record { change: None, .. } => {
-                    let keys = Damage::of_keys(known.damage.segment, known.damage.what.clone());
-                    let repaired = store.repair(&keys, &[], disk);
-                    known.failures += u32::from(repaired.is_err());
-                    !matches!(repaired, Ok(()) | Err(RepairError::Gone))
-                }
+            let DamagedPart::Record { offset, change: Some(change) } = &known.damage.part else {
+                return !known.rewrite_keys(store, disk);
+            };
+            if asked >= ASKED_AT_ONCE {
+                return true;
             }
+            if known.asked.is_none() && store.look_again(known.damage.segment, *offset, disk) {
+                return false;
+            }
+            known.asked = Some(now);
+            if others.is_empty() {
+                known.failures += 1;
+                return !store.give_up(&known.damage, disk);
+            }
+            asked += 1;
+            wanted.push(change.clone());
+            true
         });
         self.upkeep.health.repaired += (before - self.upkeep.damaged.len()) as u64;
         for change in wanted {
@@ -140,14 +143,19 @@ impl Member {
                 self.send_to_store(*to, StoreMessage::WantRecord { change });
             }
         }
+        self.halt_if_lost(&others);
+    }
+
+    /// What is beyond repair ends this member's life: the next one begins at an older snapshot, or
+    /// with another member's store.
+    fn halt_if_lost(&mut self, others: &[NodeId]) {
         let is_lost = |known: &&Known| known.failures >= ATTEMPTS;
-        if let Some(known) = self.upkeep.damaged.iter().find(is_lost) {
-            let damage = known.damage.clone();
-            self.halt(match others.is_empty() {
-                true => HaltReason::NoCopy(damage),
-                false => HaltReason::Unrepairable(damage),
-            });
-        }
+        let Some(known) = self.upkeep.damaged.iter().find(is_lost) else { return };
+        let damage = known.damage.clone();
+        self.halt(match others.is_empty() {
+            true => HaltReason::NoCopy(damage),
+            false => HaltReason::Unrepairable(damage),
+        });
     }
 
     /// The members to ask.

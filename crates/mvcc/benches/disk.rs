@@ -143,7 +143,7 @@ fn ranges(keys: u64, name: &str, store: &Store, disk: &ReadOnlyDisk, places: Ran
     for place in places {
         let request = RangeRequest { key: key(place * (keys - 500) / 201), ..page.clone() };
         let begun = (Instant::now(), ThreadTime::now());
-        let answer = black_box(store.reader(disk.as_disk()).range(&request)).expect("it is valid");
+        let answer = black_box(store.reader(disk.as_ref()).range(&request)).expect("it is valid");
         times.push((begun.0.elapsed(), begun.1.elapsed()));
         assert_eq!(answer.kvs.len(), 500);
     }
@@ -178,7 +178,7 @@ fn operations(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     at = (at + STRIDE) % spread;
                     let request = RangeRequest { key: key(at), ..request.clone() };
-                    black_box(machine.store.reader(disk.as_disk()).range(&request)).expect("valid")
+                    black_box(machine.store.reader(disk.as_ref()).range(&request)).expect("valid")
                 });
             });
         };

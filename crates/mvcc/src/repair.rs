@@ -91,23 +91,15 @@ impl Store {
         Ok(())
     }
 
-    /// Looks once more at what was damaged, and tells whether it is sound: a read may have gone to
-    /// another place.
-    pub fn look_again(&mut self, damage: &Damage, disk: &dyn Disk) -> bool {
-        let Some(slot) = self.log.slot_of(damage.segment) else { return true };
+    /// Looks once more at a record that was damaged, and tells whether it is sound: a read may have
+    /// gone to another place.
+    pub fn look_again(&mut self, segment: SegmentId, offset: u32, disk: &dyn Disk) -> bool {
+        let Some(slot) = self.log.slot_of(segment) else { return true };
         let segment = self.log.segment(slot);
-        let is_sound = match damage.part {
-            DamagedPart::Keys => {
-                let place = self.log.place.as_ref().expect("what is on a disk has a place");
-                check_keys(&place.dir, &segment.info, disk).is_ok()
-            }
-            DamagedPart::Record { offset, .. } => {
-                self.log.keys_entry(segment, offset, disk).is_some_and(|entry| {
-                    let mut piece = (0, Bytes::new());
-                    check_record(&self.log, segment, &entry, &mut piece, disk).is_ok()
-                })
-            }
-        };
+        let is_sound = self.log.keys_entry(segment, offset, disk).is_some_and(|entry| {
+            let mut piece = (0, Bytes::new());
+            check_record(&self.log, segment, &entry, &mut piece, disk).is_ok()
+        });
         if is_sound {
             self.resume_work();
         }

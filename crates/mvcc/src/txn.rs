@@ -84,10 +84,7 @@ impl Store {
         let needs_value = matches!(condition.target, CompareTarget::Value(_));
         for location in self.index.visible(range, self.current) {
             found = true;
-            let record = match needs_value {
-                true => self.log.get(location, disk)?,
-                false => self.log.get_but_value(location, disk)?,
-            };
+            let record = self.log.get_needed(location, needs_value, disk)?;
             if !compare(condition, &record.kv) {
                 return Ok(false);
             }

@@ -136,13 +136,9 @@ impl<'a> Writer<'a> {
         Ok(DeleteRangeResponse { revision: self.revision(), deleted, prev_kvs })
     }
 
-    fn newest(&self, key: &[u8], with_value: bool) -> Result<Option<KeyValue>, Damage> {
+    fn newest(&self, key: &[u8], needs_value: bool) -> Result<Option<KeyValue>, Damage> {
         let Some(location) = self.store.index.newest(key) else { return Ok(None) };
-        let log = &self.store.log;
-        let record = match with_value {
-            true => log.get(location, self.disk)?,
-            false => log.get_but_value(location, self.disk)?,
-        };
+        let record = self.store.log.get_needed(location, needs_value, self.disk)?;
         Ok(Some(record.kv))
     }
 }

@@ -3,11 +3,9 @@
 //! Looks at the member after each input and says what has changed, a line for each event. Decides
 //! nothing, and says little: what happens often is counted, not told.
 
-use std::fmt;
 use std::time::Duration;
 
 use quorate_member::Member;
-use quorate_mvcc::{ChangeId, Damage, DamagedPart};
 use quorate_raft::{LogIndex, NodeId, Role, Term};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -194,8 +192,7 @@ impl Observer {
             match member.damage().last() {
                 Some(last) => warn!(
                     "found damage in the store, {found} times; the last of {left} that are not \
-                     repaired: {}; {}",
-                    Place(last),
+                     repaired: {last}; {}",
                     what_happens(member)
                 ),
                 None => warn!("found damage in the store, {found} times; all of it is repaired"),
@@ -217,25 +214,5 @@ fn what_happens(member: &Member) -> &'static str {
         "there is no other member to repair it from"
     } else {
         "the other members are asked for it"
-    }
-}
-
-/// Where damage is, and what is wrong there.
-struct Place<'a>(&'a Damage);
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { segment, part, what } = self.0;
-        write!(f, "in segment {segment} ")?;
-        match part {
-            DamagedPart::Keys => write!(f, "the keys' file")?,
-            DamagedPart::Record { offset, change } => {
-                write!(f, "the record at byte {offset}")?;
-                if let Some(ChangeId { key, revision }) = change {
-                    write!(f, " (the change of {key:?} at revision {revision})")?;
-                }
-            }
-        }
-        write!(f, ": {what}")
     }
 }

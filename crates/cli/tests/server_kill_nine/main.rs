@@ -33,6 +33,8 @@ use record::Record;
 const KILLS: u32 = 4;
 /// Clients at a time.
 const CLIENTS: u64 = 4;
+/// So much is answered after the last kill before the clients come to an end.
+const AFTERWARDS: u64 = 100;
 /// What is not over after so long, for each kill, never will be.
 const PATIENCE_A_KILL: Duration = Duration::from_secs(20);
 
@@ -83,7 +85,7 @@ async fn campaign(folder: &Path, members: usize, kills: u32, seed: u64) -> Arc<R
         sleep(Duration::from_millis(chance.random_range(200..700))).await;
         let victims = victims(&mut chance, members);
         for &victim in &victims {
-            group.kill(victim);
+            group.kill(victim).await;
             record.fault(json!({ "kind": "kill", "member": victim }));
         }
         sleep(Duration::from_millis(chance.random_range(0..400))).await;
@@ -92,7 +94,7 @@ async fn campaign(folder: &Path, members: usize, kills: u32, seed: u64) -> Arc<R
             record.fault(json!({ "kind": "restart", "member": victim }));
         }
     }
-    sleep(Duration::from_millis(500)).await;
+    record.successes(AFTERWARDS).await;
     record.stop();
     for client in clients {
         client.await.expect("a client does not panic");
@@ -100,7 +102,7 @@ async fn campaign(folder: &Path, members: usize, kills: u32, seed: u64) -> Arc<R
     for (number, url) in (CLIENTS..).zip(group.client_urls()) {
         Client::new(number, seed, vec![url], Arc::clone(&record)).read_everything().await;
     }
-    group.stop();
+    group.stop().await;
     record
 }
 

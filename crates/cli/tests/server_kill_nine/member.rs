@@ -1,14 +1,16 @@
 //! The servers: real processes, each of which ends with the test whatever happens.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
 /// How long a server may take to come up, or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,12 +56,11 @@ impl Group {
     }
 
     /// `kill -9`.
-    pub(crate) fn kill(&mut self, member: usize) {
+    pub(crate) async fn kill(&mut self, member: usize) {
         let mut process = self.0[member].process.take().expect("it runs");
         let ended = process.try_wait().expect("it can be asked");
         assert_eq!(ended, None, "the server ended by itself: {}", self.0[member].said());
-        process.kill().expect("it can be killed");
-        process.wait().expect("it is gone");
+        process.kill().await.expect("it can be killed");
     }
 
     /// Starts members that do not run, and waits until they serve: one alone may need another one
@@ -72,34 +73,17 @@ impl Group {
     }
 
     /// Asks all to stop, as an operator would.
-    pub(crate) fn stop(mut self) {
-        for member in &mut self.0 {
-            let process = member.process.as_ref().expect("it runs");
-            let pid = Pid::from_child(process);
+    pub(crate) async fn stop(mut self) {
+        for member in &self.0 {
+            let pid = member.process.as_ref().and_then(Child::id).expect("it runs");
+            let pid = Pid::from_raw(pid.cast_signed()).expect("it is no group of processes");
             kill_process(pid, Signal::TERM).expect("it can be told");
         }
-        let begun = Instant::now();
         for member in &mut self.0 {
-            let process = member.process.as_mut().expect("it runs");
-            let code = loop {
-                match process.try_wait().expect("it can be asked") {
-                    Some(status) => break status.code(),
-                    None => assert!(begun.elapsed() < PATIENCE, "it stops in time"),
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            };
-            member.process = None;
-            assert_eq!(code, Some(0), "{}", member.said());
-        }
-    }
-}
-
-impl Drop for Group {
-    /// Whatever a failing test has left running.
-    fn drop(&mut self) {
-        for process in self.0.iter_mut().filter_map(|member| member.process.as_mut()) {
-            let _ = process.kill();
-            let _ = process.wait();
+            let mut process = member.process.take().expect("it runs");
+            let ended = timeout(PATIENCE, process.wait()).await.expect("it stops in time");
+            let status = ended.expect("it can be waited for");
+            assert_eq!(status.code(), Some(0), "{}", member.said());
         }
     }
 }
@@ -114,13 +98,10 @@ impl Member {
 
     /// Waits for the line that says so.
     async fn is_ready(&self, stdout: ChildStdout) {
-        let first_line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line).map(|_| line)
-        });
-        let line = tokio::time::timeout(PATIENCE, first_line).await;
-        let line = line.unwrap_or_else(|_| panic!("it is ready in time: {}", self.said()));
-        let line = line.expect("no panic").expect("it is UTF-8");
+        let (mut stdout, mut line) = (BufReader::new(stdout), String::new());
+        let read = timeout(PATIENCE, stdout.read_line(&mut line)).await;
+        let read = read.unwrap_or_else(|_| panic!("it is ready in time: {}", self.said()));
+        read.expect("it is UTF-8");
         let ready: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("{line:?}: {error}: {}", self.said()));
         assert_eq!(ready["client_urls"], serde_json::json!([self.client_url]));
@@ -142,7 +123,9 @@ impl Member {
             .arg(self.folder.join(&self.name))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(errors.expect("the test's folder can be written"));
+            .stderr(errors.expect("the test's folder can be written"))
+            // Whatever a failing test leaves running.
+            .kill_on_drop(true);
         command
     }
 

@@ -1,7 +1,6 @@
 //! Damage to a store that nobody can make up for while it is open.
 
 use super::group::{Group, SECOND, put};
-use super::offers::rot_files;
 use crate::{HaltReason, Timer};
 
 /// A group with some writes, in which all of the last member's store rots that is of these kinds:
@@ -10,13 +9,9 @@ fn halts(size: usize, kinds: &[&str]) -> HaltReason {
     let mut group = Group::with(size, |config| config.snapshot_every = 5);
     group.campaign(0);
     group.settle();
-    for key in ["b", "a", "a", "a", "a", "a", "a", "a"] {
-        let token = group.ask(0, put(key, "1"));
-        group.settle();
-        group.answer(token).expect("committed");
-    }
+    group.write(["b", "a", "a", "a", "a", "a", "a", "a"].map(|key| put(key, "1")));
     group.beat(0);
-    rot_files(&mut group, size - 1, kinds);
+    group.rot(size - 1, kinds);
     for _ in 0..40 {
         group.now.0 += SECOND;
         for index in 0..size {

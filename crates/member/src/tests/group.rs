@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use quorate_mvcc::{PutRequest, RangeRequest};
 use quorate_raft::{Body, NodeId, Role};
-use quorate_wal::disk::{DiskOp, MemDisk};
+use quorate_wal::disk::{Disk, DiskOp, DiskPath, MemDisk};
 
 use crate::{
     BatchId, Config, Error, HaltReason, Input, Member, Output, PeerMessage, Recovery, Request,
@@ -132,6 +132,15 @@ impl Group {
         token
     }
 
+    /// Has the first member, which leads, carry these out, one after the other.
+    pub(super) fn write(&mut self, requests: impl IntoIterator<Item = Request>) {
+        for request in requests {
+            let token = self.ask(0, request);
+            self.settle();
+            self.answer(token).expect("committed");
+        }
+    }
+
     /// Carries the first batch out that waits at a member.
     pub(super) fn sync(&mut self, index: usize) {
         let (batch, operations) = self.batches[index].pop_front().expect("a batch waits");
@@ -171,6 +180,21 @@ impl Group {
         self.members[index] = member;
         self.collect(index);
         recovery
+    }
+
+    /// All that a member's store has in files of these kinds rots.
+    pub(super) fn rot(&mut self, index: usize, kinds: &[&str]) {
+        let store = DiskPath::new("member/store").expect("a valid name");
+        let disk = &mut self.disks[index];
+        let mut flipped = 0;
+        for file in disk.list(&store).expect("it is there") {
+            let bits = disk.durable_end(&file) * 8;
+            let is_concerned = kinds.iter().any(|kind| file.name().ends_with(kind));
+            for bit in (0..bits).step_by(64).filter(|_| is_concerned) {
+                flipped += u32::from(disk.flip_bit(&file, bit));
+            }
+        }
+        assert!(flipped > 0, "it has taken a snapshot");
     }
 
     /// What the member starts with the next time.

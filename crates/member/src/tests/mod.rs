@@ -1,7 +1,6 @@
 //! Tests of the member as a whole, with a driver that does one thing at a time.
 
 mod beyond_repair;
-mod cut_off;
 mod durability;
 mod group;
 mod membership;

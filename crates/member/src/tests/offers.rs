@@ -2,7 +2,6 @@
 
 use quorate_mvcc::{CompactRequest, PutRequest};
 use quorate_raft::{Body, Role};
-use quorate_wal::disk::{Disk, DiskPath};
 
 use super::group::{Group, SECOND, get, put, value};
 use crate::{Error, PeerMessage, Request, RequestToken, StoreMessage, Timer};
@@ -16,49 +15,21 @@ fn keep_value(key: &'static str) -> Request {
     Request::Put(PutRequest { ignore_value: true, ..put })
 }
 
-fn write(group: &mut Group, requests: impl IntoIterator<Item = Request>) {
-    for request in requests {
-        let token = group.ask(0, request);
-        group.settle();
-        group.answer(token).expect("committed");
-    }
-}
-
-/// All records that a member has on its disk rot.
-fn rot(group: &mut Group, index: usize) {
-    rot_files(group, index, &[".data"]);
-}
-
-/// All that a member's store has in files of these kinds rots.
-pub(super) fn rot_files(group: &mut Group, index: usize, kinds: &[&str]) {
-    let store = DiskPath::new("member/store").expect("a valid name");
-    let disk = &mut group.disks[index];
-    let mut flipped = 0;
-    for file in disk.list(&store).expect("it is there") {
-        let bits = disk.durable_end(&file) * 8;
-        let is_concerned = kinds.iter().any(|kind| file.name().ends_with(kind));
-        for bit in (0..bits).step_by(64).filter(|_| is_concerned) {
-            flipped += u32::from(disk.flip_bit(&file, bit));
-        }
-    }
-    assert!(flipped > 0, "it has taken a snapshot");
-}
-
 /// A group in which one member meets, in an entry, a record that is damaged there and that the
 /// others have forgotten. The second result is that member's own request, for just this entry.
 fn held_up(snapshot_every: fn(&mut crate::Config)) -> (Group, RequestToken) {
     let mut group = Group::with(3, snapshot_every);
     group.campaign(0);
     group.settle();
-    write(&mut group, ["b", "a", "a", "a", "a", "a", "a", "a"].map(|key| put(key, "1")));
+    group.write(["b", "a", "a", "a", "a", "a", "a", "a"].map(|key| put(key, "1")));
     group.beat(0);
     group.power_loss(HELD_UP);
-    rot(&mut group, HELD_UP);
+    group.rot(HELD_UP, &[".data"]);
     group.beat(0);
     let token = group.ask(HELD_UP, keep_value("b"));
     group.settle();
     let revision = group.members[0].store().revision();
-    write(&mut group, [Request::Compact(CompactRequest { revision }), put("a", "2")]);
+    group.write([Request::Compact(CompactRequest { revision }), put("a", "2")]);
     group.beat(0);
     for _ in 0..5 {
         group.fire(0, Timer::Upkeep);

@@ -23,11 +23,7 @@ pub(super) fn led(size: usize) -> Group {
 }
 
 pub(super) fn write(group: &mut Group, count: usize) {
-    for _ in 0..count {
-        let token = group.ask(0, put("a", "1"));
-        group.settle();
-        group.answer(token).expect("committed");
-    }
+    group.write((0..count).map(|_| put("a", "1")));
 }
 
 #[test]
@@ -50,9 +46,7 @@ fn the_log_is_shortened_before_its_payloads_take_too_much_memory() {
     group.settle();
     let (limit, large) = (10_000, &*"x".repeat(1000).leak());
     for _ in 0..40 {
-        let token = group.ask(0, put("a", large));
-        group.settle();
-        group.answer(token).expect("committed");
+        group.write([put("a", large)]);
         let log = group.members[0].view().log;
         let entries = (log.base().0 + 1..=log.last_index().0).map(LogIndex);
         let payload = |index| group.members[0].entry(index).map_or(0, |entry| entry.payload.len());

@@ -3,10 +3,9 @@
 use quorate_mvcc::Revision;
 use quorate_raft::{Change, LogIndex, MembershipChange, NodeId, Role, Transition};
 use quorate_wal::WalError;
-use quorate_wal::disk::{Disk, DiskPath, MemDisk};
+use quorate_wal::disk::{CutOff, Disk, DiskPath, MemDisk};
 use quorate_wal::inspect::{self, What};
 
-use super::cut_off::CutOff;
 use super::group::{Group, config, get, put, value};
 use super::snapshots::{led, often, write};
 use crate::{Member, RecoveryError, Request, Time};
@@ -295,7 +294,7 @@ fn a_snapshot_that_was_passed_over_is_never_chosen_again() {
 #[test]
 fn an_entry_of_a_later_leader_ends_a_doubt_that_reaches_further_than_its_log() {
     let mut group = Group::led(3);
-    write_settled(&mut group, 3);
+    write(&mut group, 3);
     // The leader appends what nobody else ever gets.
     for _ in 0..6 {
         group.ask(0, put("a", "2"));
@@ -320,12 +319,4 @@ fn an_entry_of_a_later_leader_ends_a_doubt_that_reaches_further_than_its_log() {
     assert!(!group.members[0].view().abstains);
     group.power_loss(0);
     assert!(!group.members[0].view().abstains, "its log knows that it has caught up");
-}
-
-fn write_settled(group: &mut Group, count: usize) {
-    for _ in 0..count {
-        let token = group.ask(0, put("a", "1"));
-        group.settle();
-        group.answer(token).expect("committed");
-    }
 }

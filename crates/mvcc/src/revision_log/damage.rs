@@ -69,7 +69,6 @@ pub enum Defect {
 }
 
 impl Damage {
-    /// Of the keys' file of a segment as a whole.
     /// A segment's keys' file is damaged.
     #[must_use]
     pub fn of_keys(segment: SegmentId, what: Defect) -> Damage {
@@ -83,23 +82,20 @@ impl From<DiskError> for Defect {
     }
 }
 
+/// Where it is, and what is wrong there. Who can repair it is for whoever knows of the others to say.
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "segment {}: ", self.segment)?;
-        match &self.part {
+        let Damage { segment, part, what } = self;
+        match part {
             DamagedPart::Record { offset, change } => {
-                write!(f, "the record at byte {offset}")?;
+                write!(f, "the record at byte {offset} of segment {segment}")?;
                 if let Some(ChangeId { key, revision }) = change {
-                    write!(f, ", the change of {key:?} at revision {revision},")?;
+                    write!(f, ", the change of {key:?} at revision {revision}")?;
                 }
-                write!(f, " is damaged: {}; any peer that has it can repair it", self.what)
             }
-            DamagedPart::Keys => write!(
-                f,
-                "the keys' file is damaged: {}; it is written anew from the data",
-                self.what
-            ),
+            DamagedPart::Keys => write!(f, "the keys' file of segment {segment}")?,
         }
+        write!(f, ": {what}")
     }
 }
 

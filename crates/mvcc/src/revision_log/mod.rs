@@ -204,20 +204,24 @@ impl RevisionLog {
         Ok(record)
     }
 
-    /// The record at a location for whoever has no use for its value, which may be missing: all
-    /// else of a damaged record is in the keys' file.
+    /// The record at a location. Whoever does not need its value may get one without it: all else
+    /// of a damaged record is in the keys' file.
     ///
     /// # Errors
-    /// If neither can be read.
+    /// If what is needed cannot be read.
     ///
     /// # Panics
     /// As [`get`](Self::get).
-    pub(crate) fn get_but_value(
+    pub(crate) fn get_needed(
         &self,
         location: Location,
+        needs_value: bool,
         disk: &dyn Disk,
     ) -> Result<Record, Damage> {
         self.get(location, disk).or_else(|damage| {
+            if needs_value {
+                return Err(damage);
+            }
             let segment = self.segment(location.slot());
             let entry = self.keys_entry(segment, location.offset(), disk);
             entry.map(|entry| entry.record).ok_or(damage)

@@ -22,14 +22,13 @@
 mod store;
 
 use bytes::Bytes;
-use prost::Message as _;
+use quorate_member::membership;
 use quorate_member::{PeerMessage, Ticket};
 use quorate_proto::quoratepb::{Forward, Frame, frame};
 use quorate_proto::raftpb;
-use quorate_proto::raftpb::{ConfChangeTransition, ConfChangeType, EntryType, MessageType};
+use quorate_proto::raftpb::{EntryType, MessageType};
 use quorate_raft::{
-    AppendOutcome, Body, Change, Configuration, EntryMeta, LogIndex, MembershipChange, Message,
-    NodeId, ReadId, Snapshot, Term, Transition,
+    AppendOutcome, Body, EntryMeta, LogIndex, MembershipChange, Message, NodeId, ReadId, Term,
 };
 
 /// etcd's mark of a vote that the leader asked for.
@@ -107,7 +106,7 @@ fn number(number: u64) -> Option<Bytes> {
     Some(Bytes::copy_from_slice(&number.to_be_bytes()))
 }
 
-fn to_raft(message: Message, payloads: Vec<Bytes>) -> raftpb::Message {
+fn to_raft(message: Message, mut payloads: Vec<Bytes>) -> raftpb::Message {
     let Message { from, to, term, body } = message;
     let mut wire =
         raftpb::Message { from: from.0, to: to.0, term: term.0, ..raftpb::Message::default() };
@@ -164,7 +163,8 @@ fn to_raft(message: Message, payloads: Vec<Bytes>) -> raftpb::Message {
             MessageType::MsgHeartbeatResp
         }
         Body::Snapshot(snapshot) => {
-            wire.snapshot = Some(to_snapshot(&snapshot, payloads));
+            let (data, metadata) = (payloads.pop(), membership::to_metadata(&snapshot));
+            wire.snapshot = Some(raftpb::Snapshot { data, metadata });
             MessageType::MsgSnap
         }
         Body::TimeoutNow => MessageType::MsgTimeoutNow,
@@ -201,25 +201,6 @@ fn to_entries<'a>(
     let wire = wire.collect();
     assert!(changes.next().is_none(), "each change is one of the entries");
     wire
-}
-
-fn to_snapshot(snapshot: &Snapshot, mut payloads: Vec<Bytes>) -> raftpb::Snapshot {
-    let ids = |ids: &[NodeId]| ids.iter().map(|id| id.0).collect();
-    let Snapshot { index, term, configuration } = snapshot;
-    raftpb::Snapshot {
-        data: payloads.pop(),
-        metadata: raftpb::SnapshotMetadata {
-            conf_state: raftpb::ConfState {
-                voters: ids(&configuration.voters),
-                learners: ids(&configuration.learners),
-                voters_outgoing: ids(&configuration.outgoing),
-                learners_next: ids(&configuration.learners_next),
-                auto_leave: configuration.auto_leave,
-            },
-            index: index.0,
-            term: term.0,
-        },
-    }
 }
 
 fn from_raft(wire: raftpb::Message) -> Result<PeerMessage, WireError> {
@@ -263,7 +244,7 @@ fn from_raft(wire: raftpb::Message) -> Result<PeerMessage, WireError> {
         MessageType::MsgSnap => {
             let snapshot = wire.snapshot.ok_or(missing(kind, "snapshot"))?;
             payloads.push(snapshot.data.unwrap_or_default());
-            Body::Snapshot(Box::new(from_metadata(snapshot.metadata)))
+            Body::Snapshot(Box::new(membership::from_metadata(snapshot.metadata)))
         }
         MessageType::MsgTimeoutNow => Body::TimeoutNow,
         MessageType::MsgReadIndex => Body::ReadIndex { id: ReadId(id()?) },
@@ -316,7 +297,8 @@ fn from_entries(previous: LogIndex, wire: Vec<raftpb::Entry>) -> Result<Entries,
         match EntryType::try_from(entry.r#type) {
             Ok(EntryType::EntryNormal) => {}
             Ok(EntryType::EntryConfChangeV2) => {
-                let change = from_change(&payload).ok_or(WireError::Change(index.0))?;
+                let change =
+                    membership::decode(&payload).map_err(|_| WireError::Change(index.0))?;
                 entries.changes.push((index, change));
             }
             _ => return Err(WireError::Change(index.0)),
@@ -326,51 +308,6 @@ fn from_entries(previous: LogIndex, wire: Vec<raftpb::Entry>) -> Result<Entries,
         entries.payloads.push(payload);
     }
     Ok(entries)
-}
-
-/// The change that an entry's payload holds; an empty one leaves a joint configuration.
-fn from_change(payload: &Bytes) -> Option<MembershipChange> {
-    if payload.is_empty() {
-        return Some(MembershipChange::leave());
-    }
-    let wire = raftpb::ConfChangeV2::decode(payload.clone()).ok()?;
-    let transition = match ConfChangeTransition::try_from(wire.transition).ok()? {
-        ConfChangeTransition::Auto => Transition::Auto,
-        ConfChangeTransition::JointImplicit => Transition::Joint,
-        ConfChangeTransition::JointExplicit => Transition::JointExplicit,
-    };
-    let mut changes = Vec::with_capacity(wire.changes.len());
-    for single in wire.changes {
-        let id = NodeId(single.node_id);
-        changes.push(match ConfChangeType::try_from(single.r#type).ok()? {
-            ConfChangeType::ConfChangeAddNode => Change::AddVoter(id),
-            ConfChangeType::ConfChangeAddLearnerNode => Change::AddLearner(id),
-            ConfChangeType::ConfChangeRemoveNode => Change::Remove(id),
-            // Addresses are no business of consensus.
-            ConfChangeType::ConfChangeUpdateNode => continue,
-        });
-    }
-    Some(MembershipChange { changes, transition })
-}
-
-fn from_metadata(metadata: raftpb::SnapshotMetadata) -> Snapshot {
-    let ids = |ids: Vec<u64>| {
-        let mut ids: Vec<NodeId> = ids.into_iter().map(NodeId).collect();
-        ids.sort_unstable();
-        ids
-    };
-    let state = metadata.conf_state;
-    Snapshot {
-        index: LogIndex(metadata.index),
-        term: Term(metadata.term),
-        configuration: Configuration {
-            voters: ids(state.voters),
-            outgoing: ids(state.voters_outgoing),
-            learners: ids(state.learners),
-            learners_next: ids(state.learners_next),
-            auto_leave: state.auto_leave,
-        },
-    }
 }
 
 #[cfg(test)]

@@ -6,20 +6,16 @@ use etcd_client::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Running, alone, refusal, until_ok};
+use crate::support::{Running, alone, refusal};
 
 const INVALID_ARGUMENT: u8 = 3;
 const OUT_OF_RANGE: u8 = 11;
 
 /// A server that leads, and a client. The store is at revision 1.
 async fn leading(folder: &TempDir) -> (Running, Client) {
-    let server = Running::start(&alone(folder.path())).await;
+    let mut server = Running::start(&alone(folder.path())).await;
+    server.is_ready().await;
     let client = server.client().await;
-    until_ok(|| {
-        let mut client = client.kv_client();
-        async move { client.get("nothing", None).await }
-    })
-    .await;
     (server, client)
 }
 

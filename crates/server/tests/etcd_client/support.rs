@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::TcpListener;
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Error};
@@ -18,6 +19,7 @@ pub(crate) struct Running {
     pub(crate) member_id: u64,
     pub(crate) cluster_id: u64,
     pub(crate) client_url: Url,
+    ready: Pin<Box<dyn Future<Output = ()> + Send>>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), RunError>>,
 }
@@ -26,6 +28,7 @@ impl Running {
     pub(crate) async fn start(options: &Options) -> Running {
         let server = Server::start(options).await.expect("it starts");
         let about = server.about().clone();
+        let ready = Box::pin(server.ready());
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::spawn(server.run(async {
             let _ = stopped.await;
@@ -34,9 +37,15 @@ impl Running {
             member_id: about.member_id,
             cluster_id: about.cluster_id,
             client_url: about.client_urls[0].clone(),
+            ready,
             stop,
             ended,
         }
+    }
+
+    /// Waits until it serves: of several members, one alone never does.
+    pub(crate) async fn is_ready(&mut self) {
+        tokio::time::timeout(PATIENCE, &mut self.ready).await.expect("it is ready in time");
     }
 
     pub(crate) async fn client(&self) -> Client {

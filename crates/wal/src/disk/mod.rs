@@ -16,6 +16,8 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+#[cfg(any(test, feature = "conformance"))]
+mod cut_off;
 mod error;
 mod mem;
 mod op;
@@ -23,6 +25,8 @@ mod path;
 
 use bytes::Bytes;
 
+#[cfg(any(test, feature = "conformance"))]
+pub use cut_off::CutOff;
 pub use error::DiskError;
 pub use mem::{DiskFailure, MemDisk, PowerLoss, Struck, Unsynced};
 pub use op::DiskOp;

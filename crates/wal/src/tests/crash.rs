@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::*;
-use crate::disk::DiskError;
+use crate::disk::CutOff;
 
 /// What a log says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -110,70 +110,6 @@ fn what_was_synced_survives_a_loss_of_power_after_every_operation() {
     }
     assert!(torn > 50, "only {torn} torn tails were seen");
     assert!(cuts > 50, "only {cuts} segments were cut");
-}
-
-/// A disk whose process dies after so many changes.
-pub(super) struct CutOff {
-    pub(super) disk: MemDisk,
-    pub(super) changes_left: u32,
-}
-
-impl CutOff {
-    fn change(&mut self, path: &DiskPath) -> Result<&mut MemDisk, DiskError> {
-        let left = self.changes_left.checked_sub(1);
-        self.changes_left = left.ok_or_else(|| DiskError::Io {
-            path: path.clone(),
-            operation: "go on",
-            message: "the process is dead".to_owned(),
-        })?;
-        Ok(&mut self.disk)
-    }
-}
-
-impl Disk for CutOff {
-    fn list(&self, dir: &DiskPath) -> Result<Vec<DiskPath>, DiskError> {
-        self.disk.list(dir)
-    }
-
-    fn len(&self, file: &DiskPath) -> Result<u64, DiskError> {
-        self.disk.len(file)
-    }
-
-    fn read(&self, file: &DiskPath, offset: u64, len: usize) -> Result<Bytes, DiskError> {
-        self.disk.read(file, offset, len)
-    }
-
-    fn create_dir(&mut self, dir: &DiskPath) -> Result<(), DiskError> {
-        self.change(dir)?.create_dir(dir)
-    }
-
-    fn create(&mut self, file: &DiskPath) -> Result<(), DiskError> {
-        self.change(file)?.create(file)
-    }
-
-    fn set_len(&mut self, file: &DiskPath, len: u64) -> Result<(), DiskError> {
-        self.change(file)?.set_len(file, len)
-    }
-
-    fn write(&mut self, file: &DiskPath, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.change(file)?.write(file, offset, data)
-    }
-
-    fn sync(&mut self, file: &DiskPath) -> Result<(), DiskError> {
-        self.change(file)?.sync(file)
-    }
-
-    fn sync_dir(&mut self, dir: &DiskPath) -> Result<(), DiskError> {
-        self.change(dir)?.sync_dir(dir)
-    }
-
-    fn rename(&mut self, from: &DiskPath, to: &DiskPath) -> Result<(), DiskError> {
-        self.change(from)?.rename(from, to)
-    }
-
-    fn remove(&mut self, file: &DiskPath) -> Result<(), DiskError> {
-        self.change(file)?.remove(file)
-    }
 }
 
 #[test]

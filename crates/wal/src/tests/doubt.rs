@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use quorate_proto::walpb;
 
-use super::crash::CutOff;
 use super::*;
+use crate::disk::CutOff;
 use crate::{Contents, SnapshotId};
 
 /// Where each batch of one entry begins: segment and byte.

@@ -3,8 +3,8 @@
 use quorate_proto::raftpb::ConfState;
 use quorate_proto::walpb;
 
-use super::crash::CutOff;
 use super::*;
+use crate::disk::CutOff;
 use crate::{Contents, SnapshotId};
 
 fn members() -> Option<ConfState> {

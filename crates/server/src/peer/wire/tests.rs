@@ -1,8 +1,10 @@
 use super::*;
+use prost::Message as _;
 use quorate_member::StoreMessage;
 use quorate_mvcc::{ChangeId, ChunkId, Revision, SegmentId};
 use quorate_proto::quoratepb as pb;
-use quorate_raft::List;
+use quorate_proto::raftpb::{ConfChangeTransition, ConfChangeType};
+use quorate_raft::{Change, Configuration, List, Snapshot, Transition};
 
 fn check(body: Body, payloads: Vec<Bytes>) {
     let message = Message { from: NodeId(1), to: NodeId(u64::MAX), term: Term(7), body };

@@ -2,11 +2,16 @@
 //! start, or a disk that has a bad day.
 
 use bytes::Bytes;
-use quorate_wal::disk::{Disk, DiskError, DiskPath, MemDisk};
 
-pub(super) struct CutOff {
-    pub(super) disk: MemDisk,
-    pub(super) changes_left: u32,
+use super::{Disk, DiskError, DiskPath, MemDisk};
+
+/// A disk each of whose changes fails after so many that did not. Reading it always works.
+#[derive(Debug)]
+pub struct CutOff {
+    /// The disk that is changed.
+    pub disk: MemDisk,
+    /// How many changes it still takes.
+    pub changes_left: u32,
 }
 
 impl CutOff {

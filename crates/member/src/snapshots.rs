@@ -10,7 +10,7 @@ mod offers;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use quorate_mvcc::{ChunkId, Incoming, Manifest};
+use quorate_mvcc::{ChunkId, Incoming, Manifest, SegmentInfo};
 use quorate_raft::{
     Body, Event, HardState, IoId, LogIndex, Message, NodeId, ProgressState, Role, Snapshot, Term,
 };
@@ -22,7 +22,8 @@ use crate::journal::State;
 use crate::member::{BatchId, Member, Output, PeerMessage};
 use crate::store_messages::StoreMessage;
 
-/// A follower that asks for the same chunk so often is not helped by it: it may be damaged here.
+/// A follower that asks so often for what it was sent before is not helped by it: it may be damaged
+/// here.
 const MOST_REPEATS: u32 = 4;
 
 /// What a member does about snapshots.
@@ -99,8 +100,10 @@ struct Sent {
     state: State,
     /// When it was sent, or something of it was asked for, last.
     heard: Time,
-    /// What was asked for last, and how often in a row.
-    asked: Option<(ChunkId, u32)>,
+    /// The farthest that was asked for, as the segment's place in the manifest and the offset there,
+    /// and how often since then something was asked for that is not beyond it. A damaged record may
+    /// lie in two chunks, which are then asked for in turn.
+    asked: Option<((usize, u64), u32)>,
 }
 
 impl Snapshots {
@@ -322,8 +325,14 @@ impl Member {
         let is_it = |sent: &&mut Sent| sent.to == to && sent.state.snapshot.index == index;
         let Some(sent) = self.snapshots.sent.iter_mut().find(is_it) else { return };
         sent.heard = self.now;
-        let repeats = sent.asked.map_or(0, |(asked, times)| if asked == chunk { times } else { 0 });
-        sent.asked = Some((chunk, repeats + 1));
+        let is_named = |info: &SegmentInfo| info.id == chunk.segment;
+        let Some(place) = sent.state.manifest.segments.iter().position(is_named) else { return };
+        let place = (place, chunk.offset);
+        let (farthest, repeats) = match sent.asked {
+            Some((farthest, repeats)) if place <= farthest => (farthest, repeats + 1),
+            _ => (place, 0),
+        };
+        sent.asked = Some((farthest, repeats));
         if repeats >= MOST_REPEATS {
             // What is damaged in a segment that the store goes by is repaired. This one may be in a
             // segment that has been merged with others: a new snapshot names those.

@@ -1,6 +1,6 @@
 //! Logs are shortened, and whoever needs what is gone gets the state itself.
 
-use quorate_mvcc::Revision;
+use quorate_mvcc::{ChunkId, Revision};
 use quorate_raft::{LogIndex, Role};
 use quorate_wal::disk::{Disk, DiskPath};
 use quorate_wal::inspect::{self, What};
@@ -149,33 +149,49 @@ fn a_snapshot_that_is_lost_is_sent_again() {
     assert_eq!(group.members[2].applied(), group.members[0].applied());
 }
 
-#[test]
-fn a_leader_takes_another_snapshot_where_nobody_is_helped_by_the_last_one() {
+/// A leader whose follower was sent a snapshot and asks for what these fetches make of its first one,
+/// again and again. Says between which two snapshots.
+fn asked_again(fetches: impl Fn(&ChunkId) -> Vec<ChunkId>) -> (LogIndex, LogIndex) {
     let mut group = led(3);
     group.power_loss(2);
     write_without(&mut group, 2);
     group.fire(0, Timer::Heartbeat);
-    let is_fetch = |message: &PeerMessage| {
-        matches!(message, PeerMessage::Store { message: StoreMessage::Fetch { .. }, .. })
-    };
     let mut fetch = None;
     while let Some(message) = group.messages.pop_front() {
-        if is_fetch(&message) {
-            fetch = Some(message);
-        } else {
-            group.deliver(message);
+        match message {
+            PeerMessage::Store { message: StoreMessage::Fetch { .. }, .. } => fetch = Some(message),
+            other => group.deliver(other),
         }
         while let Some(index) = group.batches.iter().position(|batches| !batches.is_empty()) {
             group.sync(index);
         }
     }
     let before = group.members[0].view().snapshot.index;
-    let fetch = fetch.expect("the follower asks for the first chunk");
+    let Some(PeerMessage::Store { from, to, message: StoreMessage::Fetch { index, chunk } }) =
+        fetch
+    else {
+        panic!("the follower asks for the first chunk")
+    };
     for _ in 0..10 {
-        group.deliver(fetch.clone());
+        for chunk in fetches(&chunk) {
+            let message = StoreMessage::Fetch { index, chunk };
+            group.deliver(PeerMessage::Store { from, to, message });
+        }
     }
     group.settle();
-    assert!(group.members[0].view().snapshot.index > before, "{before}");
+    (before, group.members[0].view().snapshot.index)
+}
+
+#[test]
+fn a_leader_takes_another_snapshot_where_nobody_is_helped_by_the_last_one() {
+    let (before, after) = asked_again(|chunk| vec![*chunk]);
+    assert!(after > before, "{before}");
+    // A damaged record that lies in two chunks.
+    let (before, after) = asked_again(|chunk| {
+        let len = chunk.len / 2;
+        vec![ChunkId { len, ..*chunk }, ChunkId { offset: chunk.offset + u64::from(len), ..*chunk }]
+    });
+    assert!(after > before, "{before}");
 }
 
 fn is_snapshot(message: &PeerMessage) -> bool {

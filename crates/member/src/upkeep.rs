@@ -45,9 +45,14 @@ impl Known {
     /// Says whether that is done.
     fn rewrite_keys(&mut self, store: &mut Store, disk: &dyn Disk) -> bool {
         let keys = Damage::of_keys(self.damage.segment, self.damage.what.clone());
-        let repaired = store.repair(&keys, &[], disk);
-        self.failures += u32::from(repaired.is_err());
-        matches!(repaired, Ok(()) | Err(RepairError::Gone))
+        match store.repair(&keys, &[], disk) {
+            Ok(()) | Err(RepairError::Gone) => true,
+            Err(RepairError::NotYet) => false,
+            Err(_) => {
+                self.failures += 1;
+                false
+            }
+        }
     }
 }
 

@@ -24,6 +24,9 @@ pub enum RepairError {
     /// The store has no such record any more: there is nothing to repair.
     #[error("the store has no such record any more: there is nothing to repair")]
     Gone,
+    /// The segment is still being written: it can be repaired once that is done, soon.
+    #[error("the segment is still being written; try again in a moment")]
+    NotYet,
     /// The record is not the one that was damaged.
     #[error("the record is not the one that was damaged; ask another peer")]
     Different,
@@ -139,10 +142,13 @@ impl Store {
     fn repair_keys(&mut self, id: SegmentId, disk: &dyn Disk) -> Result<(), RepairError> {
         let slot = self.log.slot_of(id).ok_or(RepairError::Gone)?;
         let segment = self.log.segment(slot);
-        if slot == self.log.tail_slot() || segment.written != segment.end {
-            // It is being written. A damaged part of it shows again when the tail has ended.
+        let is_written = segment.written == segment.end;
+        if slot == self.log.tail_slot() {
             self.log.end_tail();
-            return Ok(());
+            return Err(RepairError::NotYet);
+        }
+        if !is_written {
+            return Err(RepairError::NotYet);
         }
         let dir = self.log.place.as_ref().expect("what is on a disk has a place").dir.clone();
         if check_keys(&dir, &segment.info, disk).is_ok() {

@@ -561,6 +561,26 @@ fn a_keys_file_that_cannot_be_written_anew_stays_as_it_is() {
     }
 }
 
+/// What is not repaired yet must not be taken for repaired: a person would be told so, and the
+/// simulator's books too (it found this).
+#[test]
+fn the_keys_file_of_the_tail_is_written_anew_once_the_tail_has_ended() {
+    let mut machine = young();
+    let manifest = machine.checkpoint();
+    let tail = manifest.segments.last().expect("there is a tail").id;
+    let content = machine.content();
+    flip(&mut machine.disk, &tail.keys_file(&dir()), 77);
+    let [damage] = &scrub(&machine)[..] else { panic!("one bit, one file") };
+    assert_eq!((damage.segment, &damage.part), (tail, &DamagedPart::Keys));
+    assert_eq!(machine.store.repair(damage, &[], &machine.disk), Err(RepairError::NotYet));
+    machine.write();
+    assert_eq!(scrub(&machine), std::slice::from_ref(damage), "as it was");
+    assert_eq!(machine.store.repair(damage, &[], &machine.disk), Ok(()));
+    machine.write();
+    assert_eq!(scrub(&machine), []);
+    machine.content().assert_is(&content);
+}
+
 #[test]
 fn a_keys_file_that_was_only_read_wrongly_is_not_written_anew() {
     let mut machine = young();

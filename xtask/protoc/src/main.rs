@@ -1,8 +1,8 @@
 //! A stand-in for `protoc`, for the build scripts of dependencies: nobody who builds quorate needs
 //! more than Rust.
 //!
-//! It understands what `prost-build` says to protoc, writes the set of file descriptors that was
-//! asked for, and refuses everything else. The work is protox's.
+//! It understands what `prost-build` and `protobuf-build` say to protoc, writes the set of file
+//! descriptors that was asked for, and refuses everything else. The work is protox's.
 
 use std::env;
 use std::path::PathBuf;
@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 use protox::Compiler;
 
-/// What `prost-build` asks for.
+/// `protobuf-build` asks for a version, and takes one that begins with 3.
+const VERSION: &str = "libprotoc 3.21 (protox)";
+
+/// What build scripts ask for.
 #[derive(Debug, Default)]
 struct Arguments {
     output: Option<PathBuf>,
@@ -20,11 +23,15 @@ struct Arguments {
     include_source_info: bool,
 }
 
-#[expect(clippy::print_stderr, reason = "a build script shows what its protoc says there")]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a build script reads them")]
 fn main() -> ExitCode {
     let words = env::args_os().skip(1).map(|word| word.into_string());
     let words = words.collect::<Result<Vec<_>, _>>();
     let words = words.map_err(|word| format!("an argument is not UTF-8: {}", word.display()));
+    if words.as_deref() == Ok(&["--version".to_owned()]) {
+        println!("{VERSION}");
+        return ExitCode::SUCCESS;
+    }
     match words.and_then(|words| parse(words.into_iter())).and_then(compile) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,6 +51,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--experimental_allow_proto3_optional" => {}
             "-o" => arguments.output = Some(value(&word, words.next())?.into()),
             "-I" => arguments.includes.push(value(&word, words.next())?.into()),
+            joined if joined.starts_with("-I") => arguments.includes.push(joined[2..].into()),
             option if option.starts_with('-') => {
                 return Err(format!("{option} is not understood; set PROTOC to a real protoc"));
             }

@@ -21,10 +21,13 @@ Examples:
   quorate store verify /var/lib/quorate        is the store whole? if not: what, where, what to do
   quorate store inspect /var/lib/quorate       every segment, and how much of it still lives";
 
-const REPAIR: &str = "in a cluster, start the member: it repairs what is damaged from its peers; \
-                      alone, restore a backup";
-const RESTORE: &str = "in a cluster, remove this member, empty its data directory and add it anew; \
-                       alone, restore a backup";
+const REWRITE: &str = "start the member: it writes its keys' files anew from the data";
+const REPAIR: &str = "in a cluster, start the member: it gets damaged records from its peers; \
+                      alone, it can do without those that no read needs, and stops at others: then \
+                      restore a backup";
+const RESTART: &str = "start the member: it goes on from an older snapshot and its log if it can, \
+                       and in a cluster gets from its peers what it lacks; alone, if it does not \
+                       start, restore a backup";
 
 /// Up to here, damaged records are named one by one.
 const FEW: usize = 3;
@@ -60,9 +63,18 @@ struct Verdict {
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<Summary>,
     damage: Vec<DamageLine>,
+    /// Newer snapshots than that, which are damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged_snapshots: Vec<SnapshotLine>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct SnapshotLine {
+    file: String,
+    what: String,
 }
 
 #[derive(Serialize)]
@@ -112,17 +124,18 @@ struct SegmentLine<'a> {
 pub(crate) fn run(args: &StoreArgs, output: &Output) -> Result<Exit, Error> {
     let (StoreCommand::Inspect(dir) | StoreCommand::Verify(dir)) = &args.command;
     let place = Place::find(&dir.dir)?;
-    let found = place.read()?;
+    let (found, damaged) = place.read()?;
     if let (StoreCommand::Inspect(_), Some(found)) = (&args.command, &found) {
         show_segments(found, output);
     }
-    let verdict = Verdict::of(&place, found);
+    let verdict = Verdict::of(&place, found, damaged);
     if output.is_json() {
         output.json(&verdict);
     } else {
         output.data(verdict.in_words(output));
     }
-    Ok(if verdict.damage.is_empty() { Exit::Well } else { Exit::Violation })
+    let is_whole = verdict.damage.is_empty() && verdict.damaged_snapshots.is_empty();
+    Ok(if is_whole { Exit::Well } else { Exit::Violation })
 }
 
 /// A store, and the snapshots beside it.
@@ -174,25 +187,36 @@ impl Place {
         Ok(Place { given: given.to_owned(), disk, store, snapshots })
     }
 
-    /// Reads all that the newest intact snapshot names; nothing if there is none.
-    fn read(&self) -> Result<Option<Found>, Error> {
+    /// Reads all that the newest intact snapshot names; nothing if there is none. And says which
+    /// newer ones are damaged.
+    fn read(&self) -> Result<(Option<Found>, Vec<SnapshotLine>), Error> {
         let bad = |error: &dyn std::fmt::Display| Error::new(error.to_string());
         let disk: &dyn Disk = self.disk.as_ref();
         let loaded =
             snap::load_newest(disk, &self.snapshots, |_| true).map_err(|error| bad(&error))?;
-        let Some(snapshot) = loaded.snapshot else { return Ok(None) };
+        let damaged = loaded.damaged.into_iter().map(|snapshot| SnapshotLine {
+            file: snapshot.file.to_string(),
+            what: snapshot.damage.to_string(),
+        });
+        let damaged = damaged.collect();
+        let Some(snapshot) = loaded.snapshot else { return Ok((None, damaged)) };
         let data = snapshot.data.unwrap_or_default();
         let manifest = Manifest::decode(&data).map_err(|error| bad(&error))?;
         let survey = inspect::survey(disk, &self.store, &manifest).map_err(|error| bad(&error))?;
-        Ok(Some(Found { snapshot_index: snapshot.metadata.index, manifest, survey }))
+        let found = Found { snapshot_index: snapshot.metadata.index, manifest, survey };
+        Ok((Some(found), damaged))
     }
 }
 
 impl Verdict {
-    fn of(place: &Place, found: Option<Found>) -> Verdict {
+    fn of(place: &Place, found: Option<Found>, damaged_snapshots: Vec<SnapshotLine>) -> Verdict {
         let dir = place.given.display().to_string();
+        let is_new = damaged_snapshots.is_empty();
         let Some(Found { snapshot_index, manifest, survey }) = found else {
-            return Verdict { dir, verdict: "empty", store: None, damage: vec![], remedy: None };
+            let (verdict, remedy) =
+                if is_new { ("empty", None) } else { ("damaged", Some(RESTART)) };
+            let (store, damage) = (None, vec![]);
+            return Verdict { dir, verdict, store, damage, damaged_snapshots, remedy };
         };
         let store = Summary {
             snapshot_index,
@@ -214,12 +238,15 @@ impl Verdict {
             DamageLine::of_segment(id.to_string(), what)
         }));
         let is_repairable = survey.lost.is_empty() && survey.incoherent.is_none();
-        let (verdict, remedy) = match (survey.is_whole(), is_repairable) {
-            (true, _) => ("whole", None),
-            (false, true) => ("damaged", Some(REPAIR)),
-            (false, false) => ("damaged", Some(RESTORE)),
+        let is_of_keys = |damage: &Damage| damage.part == DamagedPart::Keys;
+        let remedy = match (survey.is_whole(), is_repairable) {
+            (true, _) if damaged_snapshots.is_empty() => None,
+            (true, _) | (false, false) => Some(RESTART),
+            (false, true) if survey.damage.iter().all(is_of_keys) => Some(REWRITE),
+            (false, true) => Some(REPAIR),
         };
-        Verdict { dir, verdict, store: Some(store), damage, remedy }
+        let verdict = if remedy.is_none() { "whole" } else { "damaged" };
+        Verdict { dir, verdict, store: Some(store), damage, damaged_snapshots, remedy }
     }
 
     fn in_words(&self, output: &Output) -> String {
@@ -234,9 +261,13 @@ impl Verdict {
             let name = paint.bold_red(format_args!("segment {segment}{at}:"));
             lines.push(format!("{name} {what}"));
         }
+        for SnapshotLine { file, what } in &self.damaged_snapshots {
+            lines.push(format!("{} {what}", paint.bold_red(format_args!("snapshot {file}:"))));
+        }
         match &self.store {
-            None => lines
+            None if self.damaged_snapshots.is_empty() => lines
                 .push(format!("{}: no snapshot names a store; everything is in the log", self.dir)),
+            None => lines.push(format!("{}: no intact snapshot names a store", self.dir)),
             Some(store) => lines.push(format!(
                 "{}: {}; revision {} in {}, {} of {} bytes live, as of entry {}",
                 self.dir,

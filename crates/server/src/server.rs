@@ -177,18 +177,17 @@ impl Server {
             () = shutdown => Ok(()),
             end = self.driver.ended() => {
                 ended.driver = true;
-                match end {
-                    Ok(End::Halted(reason)) => Err(RunError::Halted(reason)),
-                    Ok(End::Stopped) => unreachable!("nobody has told the member to stop"),
-                    Err(threads::Died) => Err(RunError::Panicked("member")),
-                }
+                of_driver(end)
             }
             end = self.disk.ended() => {
                 ended.disk = true;
                 match end {
                     Ok(Some(error)) => Err(RunError::Halted(error.into())),
-                    // It served the member as long as there was one.
-                    Ok(None) => Err(RunError::Panicked("member")),
+                    // It served the member as long as there was one, which says why it went.
+                    Ok(None) => {
+                        ended.driver = true;
+                        of_driver(self.driver.ended().await)
+                    }
                     Err(threads::Died) => Err(RunError::Panicked("disk")),
                 }
             }
@@ -346,6 +345,15 @@ fn serve_peers(
         tokio::spawn(listener.serve(router, stop.clone()))
     };
     listeners.into_iter().map(serve).collect()
+}
+
+/// What the end of the member's thread means, which nobody has asked to end.
+fn of_driver(end: Result<End, threads::Died>) -> Result<(), RunError> {
+    match end {
+        Ok(End::Halted(reason)) => Err(RunError::Halted(reason)),
+        Ok(End::Stopped) => unreachable!("nobody has told the member to stop"),
+        Err(threads::Died) => Err(RunError::Panicked("member")),
+    }
 }
 
 /// Waits until a listener fails; none ends by itself.

@@ -76,14 +76,43 @@ fn damage_is_shown_with_its_place_and_what_to_do() {
     let data = format!("{}.data", SegmentId(1));
     flip(folder.path(), &data, 100);
     let said = verify().expect_code(1);
-    for part in ["at byte 0", "key 0", "revision 2", "repairs what is damaged from its peers"] {
+    for part in ["at byte 0", "key 0", "revision 2", "gets damaged records from its peers"] {
         assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
     }
     // Both files: nobody knows any more what the segment holds.
     flip(folder.path(), &format!("{}.keys", SegmentId(1)), 50);
     let said = verify().expect_code(1);
     assert!(said.stdout.contains("both of its files are damaged"), "{}", said.stdout);
-    assert!(said.stdout.contains("add it anew"), "{}", said.stdout);
+    assert!(said.stdout.contains("goes on from an older snapshot"), "{}", said.stdout);
+    // What the keys' file says, the data says as well.
+    flip(folder.path(), &data, 100);
+    let said = verify().expect_code(1);
+    assert!(said.stdout.contains("writes its keys' files anew"), "{}", said.stdout);
+    flip(folder.path(), &format!("{}.keys", SegmentId(1)), 50);
+    verify().expect_code(0);
+}
+
+#[test]
+fn damaged_snapshots_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    member(folder.path());
+    let snapshots = folder.path().join("member/snap");
+    let newest = fs::read_dir(&snapshots).expect("it is there").next().expect("a file");
+    let newest = newest.expect("it can be read").path();
+    let bytes = fs::read(&newest).expect("it is there");
+    // A newer one, which is of no use; the other is whole.
+    fs::write(snapshots.join("0000000000000002-0000000000000029.snap"), &bytes[1..])
+        .expect("there is room");
+    let verify = |code| {
+        run([Path::new("store"), Path::new("verify"), folder.path()]).expect_code(code).stdout
+    };
+    let said = verify(1);
+    for part in ["0000000000000029.snap:", "damaged", "as of entry 40", "older snapshot"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    fs::write(&newest, &bytes[1..]).expect("there is room");
+    let said = verify(1);
+    assert!(said.contains("no intact snapshot names a store"), "{said}");
 }
 
 #[test]

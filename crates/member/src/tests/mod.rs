@@ -1,6 +1,7 @@
 //! Tests of the member as a whole, with a driver that does one thing at a time.
 
 mod beyond_repair;
+mod crash_points;
 mod durability;
 mod group;
 mod membership;

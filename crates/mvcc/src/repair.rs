@@ -141,13 +141,12 @@ impl Store {
     /// stays until the new one is durable.
     fn repair_keys(&mut self, id: SegmentId, disk: &dyn Disk) -> Result<(), RepairError> {
         let slot = self.log.slot_of(id).ok_or(RepairError::Gone)?;
-        let segment = self.log.segment(slot);
-        let is_written = segment.written == segment.end;
         if slot == self.log.tail_slot() {
             self.log.end_tail();
             return Err(RepairError::NotYet);
         }
-        if !is_written {
+        let segment = self.log.segment(slot);
+        if segment.written != segment.end {
             return Err(RepairError::NotYet);
         }
         let dir = self.log.place.as_ref().expect("what is on a disk has a place").dir.clone();
